@@ -1,0 +1,57 @@
+"""The error a person sees when a file or a setting is wrong."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from types import TracebackType
+
+
+class InputError(ValueError):
+    """Bad input from outside: a file, a folder or a configuration key.
+
+    The message names the file or the key, what was found and what was expected, in one line: the command
+    line shows it as the last line on the terminal.
+    """
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain of causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def message_of(error: BaseException) -> str:
+    """Return the one line that says what went wrong, whatever has been wrapped around it.
+
+    A worker of a DataLoader sends its whole traceback as text; the line of the first error in it is picked out.
+    """
+    cause = root_cause(error)
+    text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
+    sent = re.search(r"^(?:\w+\.)+(?:InputError|NonFiniteError): (.*)$", text, re.MULTILINE)
+    if sent is not None:
+        return sent.group(1)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = lines[-1] if lines else ""
+    return line if isinstance(cause, InputError) else f"{type(cause).__name__}: {line}"
+
+
+def show_errors_last() -> None:
+    """Let an uncaught error of a command end with its message, not with what MONAI wraps around it.
+
+    Replaces ``sys.excepthook``, which only acts when a process is about to end. A bad input shows its message
+    alone, any other error its traceback first.
+    """
+    sys.excepthook = _show
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return
+    line = message_of(error)
+    if not isinstance(root_cause(error), InputError):
+        traceback.print_exception(kind, error, trace)
+    sys.stderr.write(f"error: {line}\n")

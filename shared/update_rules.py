@@ -1,0 +1,181 @@
+"""Rules that combine the enhancement gradient with recognition gradients.
+
+Pure maths: gradients in, combined gradient and decisions out. No autograd, no engine, no distributed code.
+With ``G_IP`` the gradient of the enhancement loss and ``G_VR,k`` that of recognition loss *k*, both with respect
+to the enhancement network's parameters, every rule here moves along
+
+    G_IP + sum_k  w_k * c(s_k) * G_VR,k        with  s_k = cos(G_IP, G_VR,k)
+
+and differs only in ``c``: a gate (:class:`GradientPromotion`), a ramp (:class:`CosineWeighted`), or 1 (:class:`Sum`).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor
+
+Gradients = Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a rule decided.
+
+    Attributes:
+        gradients: the combined gradient, one tensor per parameter, shapes as in ``main``.
+        cosines: s_k per auxiliary; 0 where a norm is 0, NaN where a value is not finite.
+        accepted: per auxiliary, whether its gradient was let in.
+        main_norm: Euclidean norm of the main gradient; NaN or infinite when a value is.
+        norms: Euclidean norm per auxiliary, before weighting.
+    """
+
+    gradients: list[Tensor]
+    cosines: list[float]
+    accepted: list[bool]
+    main_norm: float
+    norms: list[float]
+
+
+class UpdateRule(ABC):
+    """Base of all rules: validates its input once, measures, and leaves the decision to :meth:`coefficient`.
+
+    A rule is called ``rule(main, auxiliaries, weights)``. Its inputs are never modified.
+
+    Attributes:
+        is_plain_sum: the combined gradient equals that of one weighted sum of the losses, so that a trainer may
+            add the losses instead of the gradients and save a backward pass.
+    """
+
+    is_plain_sum = False
+
+    @abstractmethod
+    def coefficient(self, cosine: float) -> float | None:
+        """Return what multiplies ``weight * gradient``, or None to leave the auxiliary out.
+
+        Args:
+            cosine: cosine between main and auxiliary gradient, in [-1, 1].
+        """
+
+    def __call__(self, main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> Update:
+        """Combine one main with any number of auxiliary gradients.
+
+        Args:
+            main: G_IP, one tensor per parameter.
+            auxiliaries: per auxiliary task its G_VR, tensors of the same shapes as ``main``.
+            weights: lambda_k >= 0 per auxiliary task.
+
+        Raises:
+            ValueError: when lengths or shapes differ, or a weight is negative or not finite.
+        """
+        _check(main, auxiliaries, weights)
+        main_norm, norms, cosines = _measure(main, auxiliaries)
+        coefficients = [None if math.isnan(s) else self.coefficient(s) for s in cosines]
+        combined = [g.clone() for g in main]
+        for gradients, weight, c in zip(auxiliaries, weights, coefficients, strict=True):
+            if c is not None:
+                torch._foreach_add_(combined, list(gradients), alpha=weight * c)
+        return Update(combined, cosines, [c is not None for c in coefficients], main_norm, norms)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class GradientPromotion(UpdateRule):
+    """GradProm's gate (section 3.2): let the recognition gradient in while it agrees, s >= 0.
+
+    Every auxiliary is gated on its own. The paper writes G_VR as the derivative with respect to the recognition
+    network's own parameters; a cosine with G_IP needs both at the enhancement network's parameters, as here.
+    """
+
+    def coefficient(self, cosine: float) -> float | None:
+        """Return 1 for an aligned gradient, None for a contrary one."""
+        return 1.0 if cosine >= 0 else None
+
+
+class CosineWeighted(UpdateRule):
+    """GradProm's Lemma 3.1: weigh the recognition gradient by max(0, s).
+
+    The lemma has no lambda, which is ``weight=1``; the tables use the same lambda as for the other rules.
+    """
+
+    def coefficient(self, cosine: float) -> float | None:
+        """Return the cosine of an aligned gradient, None for a contrary one."""
+        return cosine if cosine >= 0 else None
+
+
+class Sum(UpdateRule):
+    """Joint training (equation 1): always add the weighted recognition gradient."""
+
+    is_plain_sum = True
+
+    def coefficient(self, cosine: float) -> float | None:
+        """Return 1."""
+        return 1.0
+
+
+RULES: dict[str, Callable[[], UpdateRule]] = {
+    "gradprom": GradientPromotion,
+    "gradprom_cosine": CosineWeighted,
+    "joint": Sum,
+    "frozen": Sum,
+}
+"""Rules by the name of the strategy that uses them (``none`` is a trainer without the handler)."""
+
+
+def get(name: str) -> UpdateRule:
+    """Return the rule of a strategy, for example ``get("gradprom")``.
+
+    Raises:
+        ValueError: when there is no rule of that name.
+    """
+    if name not in RULES:
+        close = get_close_matches(name, RULES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"name: expected one of {sorted(RULES)}, found {name!r}{hint}")
+    return RULES[name]()
+
+
+def _check(main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> None:
+    if len(auxiliaries) != len(weights):
+        raise ValueError(f"weights: expected one per auxiliary ({len(auxiliaries)}), found {len(weights)}")
+    for weight in weights:
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"weights: expected finite values >= 0, found {weight}")
+    shapes = [g.shape for g in main]
+    for k, gradients in enumerate(auxiliaries):
+        found = [g.shape for g in gradients]
+        if found != shapes:
+            raise ValueError(f"auxiliaries[{k}]: expected the shapes of main {shapes}, found {found}")
+
+
+def _measure(main: Gradients, auxiliaries: Sequence[Gradients]) -> tuple[float, list[float], list[float]]:
+    """Return the main norm, the auxiliary norms and the cosines; one transfer from the device for all of them."""
+    products = [_dot(main, main)]
+    for gradients in auxiliaries:
+        products += [_dot(gradients, gradients), _dot(main, gradients)]
+    values = torch.stack(products).tolist()
+    main_norm = math.sqrt(values[0]) if values[0] >= 0 else math.nan
+    norms = [math.sqrt(v) if v >= 0 else math.nan for v in values[1::2]]
+    return main_norm, norms, [_cosine(d, main_norm, n) for d, n in zip(values[2::2], norms, strict=True)]
+
+
+def _dot(a: Gradients, b: Gradients) -> Tensor:
+    """Inner product over all tensors, in double precision: float32 squares overflow from 1e19 on."""
+    if not len(a):
+        return torch.zeros((), dtype=torch.float64)
+    parts = [torch.dot(x.reshape(-1).double(), y.reshape(-1).double()) for x, y in zip(a, b, strict=True)]
+    return torch.stack(parts).sum()
+
+
+def _cosine(dot: float, norm_a: float, norm_b: float) -> float:
+    if not (math.isfinite(dot) and math.isfinite(norm_a) and math.isfinite(norm_b)):
+        return math.nan
+    if norm_a == 0 or norm_b == 0:
+        return 0.0
+    return max(-1.0, min(1.0, dot / norm_a / norm_b))
