@@ -1,0 +1,52 @@
+"""Collective operations on lists of tensors; each does nothing in a single process."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_distributed() -> bool:
+    """Whether more than one process takes part."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over all ranks, in one collective per data type."""
+
+    def reduce(flat: Tensor) -> None:
+        dist.all_reduce(flat)
+        flat.div_(dist.get_world_size())
+
+    if is_distributed():
+        _as_one_buffer(tensors, reduce)
+
+
+def broadcast(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by that of rank 0, in one collective per data type."""
+    if is_distributed():
+        _as_one_buffer(tensors, lambda flat: dist.broadcast(flat, 0))
+
+
+def agree(flag: bool, device: torch.device) -> bool:
+    """Return whether the flag is set on all ranks."""
+    if not is_distributed():
+        return flag
+    vote = torch.tensor(float(flag), device=device)
+    dist.all_reduce(vote, op=dist.ReduceOp.MIN)
+    return bool(vote.item())
+
+
+def _as_one_buffer(tensors: Sequence[Tensor], operation: Callable[[Tensor], None]) -> None:
+    by_type: dict[torch.dtype, list[Tensor]] = defaultdict(list)
+    for tensor in tensors:
+        by_type[tensor.dtype].append(tensor.detach())
+    for group in by_type.values():
+        flat = torch.cat([t.reshape(-1) for t in group])
+        operation(flat)
+        pieces = flat.split([t.numel() for t in group])
+        torch._foreach_copy_(group, [p.view_as(t) for p, t in zip(pieces, group, strict=True)])

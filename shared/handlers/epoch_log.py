@@ -1,0 +1,104 @@
+"""One line per epoch: on the console, and in a CSV file that survives a resume."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from shared import provenance
+
+logger = logging.getLogger(__name__)
+FORMS = {"loss": "loss {:.4g}", "val_psnr": "PSNR {:.2f} dB", "val_ssim": "SSIM {:.3f}"}
+TASK_FORMS = {"acceptance": "accepted {:.0%}", "cosine": "cosine {:+.3f}", "loss": "L_VR {:.3f}"}
+
+
+class EpochLog:
+    """Log an epoch's mean loss, gate statistics and validation metrics, and keep them in a CSV file.
+
+    List it after the handlers that publish these. The file holds nothing that differs between two equal runs (no
+    times), so it is also what tests compare.
+
+    Args:
+        path: the CSV file, replaced whole after every epoch.
+        title: what the line begins with, for example "cascade".
+        evaluator: validation engine, whose metrics are logged as ``val_<name>``.
+        gradprom: attribute of ``engine.state`` on which the gate publishes.
+    """
+
+    def __init__(self, path: str, title: str, evaluator: Engine | None = None, gradprom: str = "gradprom") -> None:
+        self.path = Path(path)
+        self.title = title
+        self.evaluator = evaluator
+        self.gradprom = gradprom
+        self.rows: list[dict[str, float]] = []
+        self._losses: list[float] = []
+        self._began = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Close the epoch."""
+        row = {"epoch": float(engine.state.epoch), "loss": math.fsum(self._losses) / max(1, len(self._losses))}
+        for task, values in getattr(engine.state, f"{self.gradprom}_epoch", {}).items():
+            row |= {f"{task}_{name}": float(value) for name, value in values.items()}
+        state: Any = None if self.evaluator is None else self.evaluator.state
+        if state is not None and state.epoch == engine.state.epoch:
+            row |= {f"val_{name}": float(value) for name, value in state.metrics.items()}
+        self.rows.append(row)
+        if getattr(engine.state, "rank", 0) == 0:
+            logger.info(self._line(engine, row))
+            self._write()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all rows."""
+        return {"rows": [dict(row) for row in self.rows]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the rows and write the file anew, without what a killed run logged after its last checkpoint."""
+        self.rows = [dict(row) for row in state["rows"]]
+        self._write()
+
+    def _begin(self, engine: Engine) -> None:
+        self._losses = []
+        self._began = time.perf_counter()
+
+    def _collect(self, engine: Engine) -> None:
+        output: Any = engine.state.output
+        self._losses.append(float((output[0] if isinstance(output, list) else output)["loss"]))
+
+    def _line(self, engine: Engine, row: Mapping[str, float]) -> str:
+        parts = [f"{self.title} epoch {engine.state.epoch}/{engine.state.max_epochs}"]
+        for name, value in row.items():
+            form = _form(name)
+            if form is not None and math.isfinite(value):
+                parts.append(form.format(value))
+        parts.append(f"{time.perf_counter() - self._began:.1f} s")
+        return "  ".join(parts)
+
+    def _write(self) -> None:
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.rows)
+        provenance.write_text(text.getvalue(), self.path)
+
+
+def _form(name: str) -> str | None:
+    """Return how a column is printed, None for those that only the file holds."""
+    if name in FORMS:
+        return FORMS[name]
+    task, _, quantity = name.partition("_")
+    return f"{task} {TASK_FORMS[quantity]}" if quantity in TASK_FORMS else None

@@ -1,0 +1,139 @@
+"""A checkpoint that a killed run continues from, bit for bit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from shared import weights
+from shared.errors import InputError
+from shared.handlers.distributed import is_distributed
+
+logger = logging.getLogger(__name__)
+FILE_NAME = "checkpoint.pt"
+
+
+class Stateful(Protocol):
+    """What a checkpoint can hold."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return tensors, numbers, strings, and lists and dictionaries of these."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Restore what :meth:`state_dict` gave."""
+
+
+class ResumableCheckpoint:
+    """Write ``checkpoint.pt`` after every epoch of a stage, and continue from it when asked to.
+
+    A run has several stages, and one file for all of them: a checkpoint of a later stage makes an earlier stage's
+    trainer finish at once. The file is replaced only when the new one is complete; an exception leaves the last good
+    one alone. List it last, so that it sees what other handlers did at the end of an epoch.
+
+    Args:
+        folder: where the file lies.
+        stage: name of the stage that the trainer runs.
+        objects: what is saved and restored, by name.
+        stages: names of all stages in their order.
+        resume: whether to continue.
+        ckpt_path: file to continue from; None takes that in ``folder``, or starts anew when there is none.
+        evaluator: the validation engine, whose best metric is restored.
+
+    Raises:
+        InputError: (at the start) when the file is missing or comes from another run.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        stage: str,
+        objects: Mapping[str, Stateful],
+        stages: Sequence[str] = ("recognition", "cascade"),
+        resume: bool | str = False,
+        ckpt_path: str | None = None,
+        evaluator: Engine | None = None,
+    ) -> None:
+        if stage not in stages:
+            raise ValueError(f"stage: expected one of {list(stages)}, found {stage!r}")
+        self.path = Path(folder) / FILE_NAME
+        self.stage = stage
+        self.objects = objects
+        self.stages = list(stages)
+        self.resume = bool(resume) or ckpt_path is not None
+        self.source = Path(ckpt_path) if ckpt_path is not None else self.path
+        self.must_exist = ckpt_path is not None
+        self.evaluator = evaluator
+
+    def attach(self, engine: Engine) -> None:
+        """Register on the stage's trainer."""
+        engine.add_event_handler(Events.STARTED, self._restore)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """At the end of an epoch: save."""
+        content: dict[str, Any] = {
+            "stage": self.stage,
+            "epoch": engine.state.epoch,
+            "objects": {name: _state(value) for name, value in self.objects.items()},
+            "scaler": None if getattr(engine, "scaler", None) is None else engine.scaler.state_dict(),  # type: ignore[attr-defined]
+        }
+        if self.evaluator is not None:
+            state: Any = self.evaluator.state
+            content["best"] = {"metric": float(state.best_metric), "epoch": int(state.best_metric_epoch)}
+        weights.save(content, self.path)
+
+    def _restore(self, engine: Engine) -> None:
+        if not self.resume:
+            return
+        if not self.must_exist and not self.source.is_file():
+            logger.info("%s: no checkpoint to resume from, %s starts anew", self.source, self.stage)
+            return
+        content = weights.read(self.source)
+        if not {"stage", "epoch", "objects"} <= content.keys() or content["stage"] not in self.stages:
+            raise InputError(f"{self.source}: found keys {sorted(content)[:5]}, expected a checkpoint of training")
+        order = self.stages.index(content["stage"]) - self.stages.index(self.stage)
+        if order > 0:
+            self._set_epoch(engine, engine.state.max_epochs or 0)
+        elif order == 0:
+            self._load(engine, content)
+
+    def _load(self, engine: Engine, content: Mapping[str, Any]) -> None:
+        epoch, max_epochs = content["epoch"], engine.state.max_epochs
+        if max_epochs is not None and epoch > max_epochs:
+            raise InputError(f"{self.source}: found {epoch} epochs, expected at most max_epochs {max_epochs}")
+        for name, target in self.objects.items():
+            state = content["objects"].get(name)
+            if state is None:
+                raise InputError(f"{self.source}: found no state of {name!r}, expected a checkpoint of the same run")
+            if isinstance(target, nn.Module):
+                weights.load_into(target, state, self.source)
+                continue
+            try:
+                target.load_state_dict(state)
+            except (KeyError, ValueError, RuntimeError) as err:
+                raise InputError(f"{self.source}: state of {name!r} is that of another run: {err}") from err
+        scaler = getattr(engine, "scaler", None)
+        if scaler is not None and content["scaler"] is not None:
+            scaler.load_state_dict(content["scaler"])
+        if self.evaluator is not None and "best" in content:
+            state = self.evaluator.state
+            state.best_metric, state.best_metric_epoch = content["best"]["metric"], content["best"]["epoch"]  # type: ignore[attr-defined]
+        self._set_epoch(engine, epoch)
+        logger.info("%s resumes after epoch %d of %s from %s", self.stage, epoch, max_epochs, self.source)
+        if is_distributed():
+            torch.distributed.barrier()
+
+    @staticmethod
+    def _set_epoch(engine: Engine, epoch: int) -> None:
+        engine.state.epoch = epoch
+        engine.state.iteration = epoch * (engine.state.epoch_length or 0)
+
+
+def _state(value: Stateful) -> Mapping[str, Any]:
+    return weights.unwrapped(value).state_dict() if isinstance(value, nn.Module) else value.state_dict()
