@@ -1,0 +1,118 @@
+"""Checks a bundle's configuration before anything long begins, and keeps a copy of what is run.
+
+MONAI accepts a misspelt override silently, and the command line passes ``--resume false`` as the string 'false'.
+There is no hook to check either, so the first entry of a run's list is :func:`check_configuration`, which finds the
+running ``ConfigWorkflow`` on the call stack. It is the only code of its kind here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
+from monai.utils import ensure_tuple
+
+from shared import provenance
+from shared.errors import InputError, show_errors_last
+from shared.settings import SETTINGS
+
+INJECTED = frozenset([*DEFAULT_MLFLOW_SETTINGS["configs"], "displayable_configs"])  # type: ignore[misc]
+"""Top-level keys that ``--tracking`` and MONAI Label add."""
+
+
+def check_configuration(save_as: str | None = None) -> None:
+    """Check overrides and settings of the bundle that is being run.
+
+    Does nothing when no bundle is being run. Call it first in a run's list of expressions.
+
+    Args:
+        save_as: file for a copy of the configuration with the settings' values.
+
+    Raises:
+        InputError: naming the key that is unknown or whose value is outside its range.
+    """
+    show_errors_last()
+    frame = inspect.currentframe()
+    workflow, arguments = _running_workflow(frame)
+    del frame
+    if workflow is None:
+        return
+    parser = workflow.parser
+    content = parser.get()
+    check_keys(content, _known_keys(workflow, arguments))
+    check_settings(parser)
+    if save_as is not None:
+        provenance.write_json(resolved(parser), save_as)
+
+
+def check_keys(content: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Compare the top-level keys of a merged configuration with those its files define.
+
+    Raises:
+        InputError: for the first key that no file defines, with the nearest one that exists.
+    """
+    known = set(known)
+    for key in content:
+        if key not in known and not key.startswith("_"):
+            close = get_close_matches(key, [*SETTINGS, *known], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"override {key!r}: found no such key in the configuration{hint}")
+
+
+def check_settings(parser: ConfigParser) -> None:
+    """Check the value of every setting of :mod:`shared.settings` that the configuration has.
+
+    Raises:
+        InputError: for the first one outside its range.
+    """
+    for key in parser.get():
+        if key in SETTINGS:
+            SETTINGS[key].check(key, parser.get_parsed_content(key))
+
+
+def resolved(parser: ConfigParser) -> dict[str, Any]:
+    """Return the configuration with the values of its settings in place of their expressions."""
+    content = json.loads(json.dumps(parser.get(), default=str))
+    for key in content:
+        if isinstance(parser[key], str | Mapping) and not key.startswith("_") and _is_setting(key, parser):
+            content[key] = parser.get_parsed_content(key)
+    return content
+
+
+def _is_setting(key: str, parser: ConfigParser) -> bool:
+    return key in SETTINGS or key in ("bundle_root", "dataset_dir", "phantom", "ckpt_dir", "output_dir")
+
+
+def _running_workflow(frame: FrameType | None) -> tuple[ConfigWorkflow | None, dict[str, Any]]:
+    """Return the workflow on the call stack and the arguments of ``monai.bundle.run`` (empty from Python)."""
+    workflow = None
+    while frame is not None:
+        candidate = frame.f_locals.get("self")
+        if workflow is None and isinstance(candidate, ConfigWorkflow):
+            workflow = candidate
+        if workflow is not None and frame.f_globals.get("__name__") == "monai.bundle.scripts":
+            return workflow, dict(frame.f_locals)
+        frame = frame.f_back
+    return workflow, {}
+
+
+def _known_keys(workflow: ConfigWorkflow, arguments: Mapping[str, Any]) -> set[str]:
+    files = arguments.get("config_file")
+    if files is None and arguments.get("args_file") is not None:
+        files = ConfigParser.load_config_file(arguments["args_file"]).get("config_file")
+    if files is None:
+        # From Python the files are not to be known: every key of this bundle and of the overlays is fine.
+        files = [*Path(workflow.config_root_path).glob("*.json"), *Path(__file__).parent.glob("configs/*.json")]
+    if isinstance(files, str):
+        files = [name.strip() for name in files.split(",")]
+    keys = set(INJECTED)
+    for file in ensure_tuple(files):
+        keys |= {key.lstrip("+").replace("::", "#").split("#")[0] for key in ConfigParser.load_config_file(file)}
+    return keys

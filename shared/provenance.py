@@ -1,0 +1,113 @@
+"""Where weights come from: a small JSON file beside every ``model.pt``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from shared.errors import InputError
+
+FILE_NAME = "provenance.json"
+PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of this package and of the packages that decide about a result."""
+    from shared import __version__
+
+    return {"python": platform.python_version(), "shared": __version__, **{p: version(p) for p in PACKAGES}}
+
+
+def command() -> str:
+    """Return the command that started this process, as a person would type it."""
+    program, *arguments = sys.argv
+    if Path(program).parts[-3:] == ("monai", "bundle", "__main__.py"):
+        return shlex.join(["python", "-m", "monai.bundle", *arguments])
+    return shlex.join([Path(program).name, *arguments])
+
+
+def training_command(bundle_root: str) -> str:
+    """Return the command that trains a bundle, with a path as short as it gets from here."""
+    config = Path(bundle_root) / "configs" / "train.json"
+    here = Path.cwd()
+    if config.is_relative_to(here):
+        config = config.relative_to(here)
+    return f"python -m monai.bundle run training --config_file {config}"
+
+
+def describe(data: str, phantom: bool, seed: int, device: Any, **more: Any) -> dict[str, Any]:
+    """Return the provenance of what this run makes.
+
+    Args:
+        data: name of the data set.
+        phantom: whether it is phantom data, which are no result.
+        seed: of the run.
+        device: on which it ran.
+        more: whatever else a reader should know, as JSON types.
+    """
+    return {
+        "data": data,
+        "phantom": bool(phantom),
+        "seed": seed,
+        "device": str(device),
+        "versions": versions(),
+        "command": command(),
+        "date": datetime.now(UTC).date().isoformat(),
+        **more,
+    }
+
+
+def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(json.dumps(content, indent=4) + "\n", path)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="") as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def read(folder: str | Path) -> dict[str, Any] | None:
+    """Return the provenance beside the weights in a folder, or None when there is none.
+
+    Raises:
+        InputError: when the file is no JSON object.
+    """
+    path = Path(folder) / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise InputError(f"{path}: found no JSON, expected the provenance written by training") from err
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: found {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def protect(folder: str | Path, phantom: bool) -> None:
+    """Refuse to let a run on phantom data overwrite weights trained on real data.
+
+    Raises:
+        InputError: when that would happen.
+    """
+    before = read(folder)
+    if phantom and before is not None and not before.get("phantom", False) and (Path(folder) / "model.pt").exists():
+        raise InputError(
+            f"{Path(folder) / 'model.pt'}: found weights trained on real data, which a run on phantom data must not "
+            "overwrite; point MONAI_DATA_DIRECTORY or --dataset_dir at real data, or give another folder by --ckpt_dir"
+        )
