@@ -1,0 +1,41 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from shared.errors import InputError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, where they are missing.
+
+    Raises:
+        InputError: when that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise InputError(f"folder {path} cannot be made: {err.strerror or err}") from err
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader never sees half of it, and a failure leaves the earlier one in place.
+
+    Args:
+        path: the file, in a folder that exists.
+        content: what it will hold.
+
+    Raises:
+        InputError: when the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as err:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise InputError(f"{path} cannot be written: {err.strerror or err}") from err
