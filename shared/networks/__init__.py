@@ -1,0 +1,8 @@
+"""Networks of the bundles and loaders for weights that come from elsewhere."""
+
+from __future__ import annotations
+
+from shared.networks.pretrained import WeightReport, load_imagenet_resnet, load_srresnet
+from shared.networks.srresnet import SRResNet
+
+__all__ = ["SRResNet", "WeightReport", "load_imagenet_resnet", "load_srresnet"]
