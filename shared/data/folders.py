@@ -1,0 +1,114 @@
+"""What readers share: folders that unzipping nested or not, files by extension, tables with clear errors."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from shared.errors import InputError
+
+
+def existing_dataset(dataset_dir: str | os.PathLike[str], source: str) -> Path:
+    """Return the data set's folder, or raise InputError when it is missing or empty.
+
+    Args:
+        dataset_dir: folder named by the user.
+        source: where the data can be had, for the message.
+    """
+    root = Path(dataset_dir).expanduser()
+    if not root.is_dir():
+        raise InputError(f"dataset_dir '{root}' is not a folder; the data can be had from {source}")
+    if not any(root.iterdir()):
+        raise InputError(f"dataset_dir '{root}' is empty; the data can be had from {source}")
+    return root
+
+
+def find_folder(root: Path, names: Sequence[str], source: str) -> Path:
+    """Return ``root/<name>/<name>`` or ``root/<name>`` for the first of ``names`` there is.
+
+    Raises:
+        InputError: there is none; the message names what was looked for, where, and the source of the data.
+    """
+    for name in names:
+        for folder in (root / name / name, root / name):
+            if folder.is_dir():
+                return folder
+    raise InputError(f"no folder '{' or '.join(names)}' in '{root}'; the data can be had from {source}")
+
+
+def find_file(root: Path, name: str, folders: Sequence[str], source: str) -> Path:
+    """Return the file ``name`` in ``root`` or in one of its ``folders`` (nested twice or not).
+
+    Raises:
+        InputError: there is none.
+    """
+    places = [root, *(root / folder for folder in folders), *(root / folder / folder for folder in folders)]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    where = "', '".join(str(place) for place in places[: 1 + len(folders)])
+    raise InputError(f"no file '{name}' in '{where}'; the data can be had from {source}")
+
+
+def files_by_stem(folder: Path, extensions: Iterable[str], source: str, suffix: str = "") -> dict[str, str]:
+    """Map file stem to path, sorted, for the files of one folder; hidden files are left out.
+
+    Args:
+        folder: searched without its subfolders. No file is opened.
+        extensions: lower case with the dot; the files may have them in any case.
+        source: where the data can be had, for the message.
+        suffix: what the stem must end with; it is cut from the keys (``_segmentation``).
+
+    Raises:
+        InputError: two files have the same stem, or there is none.
+    """
+    allowed = tuple(extensions)
+    found: dict[str, str] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem, extension = os.path.splitext(entry.name)
+            if extension.lower() not in allowed or not stem.endswith(suffix) or stem.startswith("."):
+                continue
+            key = stem[: len(stem) - len(suffix)]
+            if key in found:
+                raise InputError(f"'{entry.path}' and '{found[key]}' have the same name but for the extension")
+            found[key] = entry.path
+    if not found:
+        raise InputError(
+            f"no file '*{suffix}' with extension {', '.join(allowed)} in '{folder}'; the data can be had from {source}"
+        )
+    return dict(sorted(found.items()))
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read the named columns of a comma-separated file; spaces, CRLF and a byte-order mark do not matter.
+
+    Raises:
+        InputError: unreadable, a column is missing, or a row is shorter than the header.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise InputError(f"'{path}' cannot be read as a comma-separated table: {err}") from err
+    rows = [row for row in rows if any(row)]
+    header = rows[0] if rows else []
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise InputError(f"'{path}' has no column {', '.join(missing)}; found: {', '.join(header) or 'nothing'}")
+    places = [header.index(column) for column in columns]
+    for row in rows[1:]:
+        if len(row) <= max(places):
+            raise InputError(f"'{path}': row '{','.join(row)}' has {len(row)} values, expected {len(header)}")
+    return [{column: row[place] for column, place in zip(columns, places, strict=True)} for row in rows[1:]]
+
+
+def require_all(ids: Iterable[str], known: Iterable[str], missing: str, where: str | os.PathLike[str]) -> None:
+    """Raise InputError when some ``ids`` are not ``known``: "3 images without mask (a, b, c) in '…'"."""
+    lookup = set(known)
+    absent = [name for name in ids if name not in lookup]
+    if absent:
+        names = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
+        raise InputError(f"{len(absent)} image(s) without {missing} in '{where}': {names}")
