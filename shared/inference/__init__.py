@@ -1,0 +1,28 @@
+"""Enhancement of image files: read any format, scale, slide the network over it, restore, write."""
+
+from shared.inference.formats import check_picture, read_picture, write_picture
+from shared.inference.inferer import EnhancementInferer
+from shared.inference.listing import find_images, require_input
+from shared.inference.picture import Picture, SourceRecord
+from shared.inference.progress import InferenceProgress
+from shared.inference.scaling import IntensityScaling, load_scaling
+from shared.inference.transforms import LoadSourced, RestoreSourced, SaveEnhancedd
+from shared.inference.weights import WeightsLoader
+
+__all__ = [
+    "EnhancementInferer",
+    "InferenceProgress",
+    "IntensityScaling",
+    "LoadSourced",
+    "Picture",
+    "RestoreSourced",
+    "SaveEnhancedd",
+    "SourceRecord",
+    "WeightsLoader",
+    "check_picture",
+    "find_images",
+    "load_scaling",
+    "read_picture",
+    "require_input",
+    "write_picture",
+]

@@ -1,0 +1,128 @@
+"""TIFF in and out: 8 and 16 bit, float, grey and RGB, one or many pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import SimpleITK
+import tifffile
+from numpy.typing import NDArray
+
+from shared.errors import InputError
+from shared.inference.picture import Picture, SourceRecord
+from shared.inference.rasters import enlarge
+
+_BIT_DEPTHS = {"uint8": 8, "uint16": 16}
+_INVERTED = tifffile.PHOTOMETRIC.MINISWHITE
+_COLOUR = tifffile.PHOTOMETRIC.RGB
+_PHOTOMETRICS = (tifffile.PHOTOMETRIC.MINISBLACK, _INVERTED, _COLOUR)
+
+
+def check_tiff(path: str) -> None:
+    """Read the header only.
+
+    Raises:
+        InputError: pages of different sizes, more than one stack axis, or a type without intensities.
+    """
+    with tifffile.TiffFile(path) as file:
+        _axes(path, file)
+
+
+def read_tiff(path: str) -> Picture:
+    """Read [C, H, W] or [C, H, W, S] for S pages; transparency is left out."""
+    pixels, _ = _read(path)
+    with tifffile.TiffFile(path) as file:
+        inverted = file.pages.first.photometric == _INVERTED
+    return Picture(pixels, bits=_BIT_DEPTHS.get(pixels.dtype.name), inverted=inverted)
+
+
+def write_tiff(path: str, pixels: NDArray, record: SourceRecord) -> None:
+    """Write with the source's resolution, extra channels (transparency) and number of pages.
+
+    A source that was compressed gives a file compressed without loss (Deflate).
+    """
+    image = np.moveaxis(pixels, 0, -1)
+    if image.ndim == 4:
+        image = np.moveaxis(image, 2, 0)
+    with tifffile.TiffFile(record.source) as file:
+        page = file.pages.first
+        options = _options(page)
+        has_extra_channels = page.samplesperpixel > pixels.shape[0]
+    if has_extra_channels:
+        extra = _read(record.source)[1]
+        options["extrasamples"] = ["unassalpha"] + ["unspecified"] * (extra.shape[-1] - 1)
+        image = np.concatenate([image, enlarge(extra, image.shape[-3:-1])], axis=-1)
+    if image.shape[-1] == 1:
+        image = image[..., 0]
+    else:
+        options["planarconfig"] = "contig"
+    tifffile.imwrite(path, image, metadata=None, **options)
+
+
+def _options(page: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "compression": None if page.compression == tifffile.COMPRESSION.NONE else "zlib",
+        "photometric": page.photometric,
+    }
+    if "XResolution" in page.tags and "YResolution" in page.tags:
+        options["resolution"] = (page.tags["XResolution"].value, page.tags["YResolution"].value)
+        unit = page.tags.get("ResolutionUnit")
+        options["resolutionunit"] = None if unit is None else unit.value
+    return options
+
+
+def _axes(path: str, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...]]:
+    if len(file.series) != 1:
+        raise InputError(
+            f"{path}: holds {len(file.series)} images of different kinds, expected one image or one stack"
+        )
+    series = file.series[0]
+    axes, shape = series.axes, series.shape
+    stack = [axis for axis in axes if axis not in "YXS"]
+    if not {"Y", "X"} <= set(axes) or len(stack) > 1:
+        raise InputError(
+            f"{path}: axes {axes} of shape {shape}, expected height, width, colour and at most one more"
+        )
+    if series.dtype is None or series.dtype.kind not in "uif" or 0 in shape:
+        raise InputError(
+            f"{path}: type {series.dtype} of shape {shape}, expected integer or real intensities"
+        )
+    return axes, shape
+
+
+def _read(path: str) -> tuple[NDArray, NDArray]:
+    """Pixels [C, H, W] or [C, H, W, S] and the channels beyond colour, [H, W, A] or [S, H, W, A], A may be 0."""
+    with tifffile.TiffFile(path) as file:
+        axes, shape = _axes(path, file)
+        photometric: Any = file.pages.first.photometric
+        if photometric not in _PHOTOMETRICS:
+            raise InputError(f"{path}: photometric interpretation {photometric.name}, expected grey or RGB")
+        array = _decode(path, file, axes, shape)
+    if "S" not in axes:
+        array, axes = array[..., None], axes + "S"
+    stack = [axis for axis in axes if axis not in "YXS"]
+    array = np.moveaxis(array, [axes.index(axis) for axis in [*stack, "Y", "X", "S"]], range(array.ndim))
+    channels = 3 if photometric == _COLOUR else 1
+    colour, extra = array[..., :channels], array[..., channels:]
+    pixels = np.moveaxis(colour, -1, 0)
+    if stack:
+        pixels = np.moveaxis(pixels, 1, -1)
+    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return native, extra
+
+
+def _decode(path: str, file: tifffile.TiffFile, axes: str, shape: tuple[int, ...]) -> NDArray:
+    try:
+        return file.series[0].asarray()
+    except ValueError as err:
+        if "imagecodecs" not in str(err):
+            raise
+    # LZW and other codecs that tifffile leaves to an optional package; ITK brings its own.
+    array = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path))
+    expected = tuple(shape[axes.index(axis)] for axis in axes if axis != "S")
+    if array.shape[: len(expected)] != expected or axes[-1:] not in "XS":
+        raise InputError(
+            f"{path}: compressed in a form that cannot be read (shape {array.shape}, expected {shape})"
+        )
+    return array

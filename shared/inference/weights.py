@@ -1,0 +1,53 @@
+"""Loading the enhancement network's weights when a run begins, with errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from shared import weights
+
+
+class WeightsLoader:
+    """Load a plain state dict strictly into the enhancement network when the evaluator starts.
+
+    It does so as a handler, like MONAI's ``CheckpointLoader``, so that the workflow can be built, checked and exported
+    without weights.
+
+    Args:
+        network: the network that the evaluator runs.
+        ckpt_path: file written by training, usually ``<bundle_root>/models/model.pt``.
+        bundle_root: folder of the bundle; the message for missing weights names its training command.
+    """
+
+    def __init__(self, network: nn.Module, ckpt_path: str, bundle_root: str) -> None:
+        self.network = network
+        self.ckpt_path = Path(str(ckpt_path)).expanduser()
+        self.bundle_root = Path(bundle_root)
+
+    def attach(self, engine: Engine) -> None:
+        """Load at the start of every run of ``engine``."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine | None = None) -> None:
+        """Load the weights.
+
+        Raises:
+            InputError: the file is missing, no checkpoint, or belongs to another network (first mismatch named).
+        """
+        config = _short(self.bundle_root / "configs" / "train.json")
+        remedy = f"make the weights by: python -m monai.bundle run training --config_file {config}"
+        path = _short(self.ckpt_path)
+        weights.load_into(self.network, weights.read(path, remedy), path)
+
+
+def _short(path: Path) -> str:
+    """The path relative to the working directory where it lies below it."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        return str(absolute.relative_to(Path.cwd()))
+    except ValueError:
+        return str(absolute)

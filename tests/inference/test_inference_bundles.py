@@ -1,0 +1,196 @@
+"""Every bundle's inference.json and metadata.json, as MONAI runs and checks them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
+from monai.transforms import SaveImaged
+from PIL import Image
+
+from shared import InputError, bundle_root
+from shared.inference import EnhancementInferer, IntensityScaling, load_scaling
+
+BUNDLES = sorted(
+    path.parents[1].name
+    for path in Path(bundle_root("gradprom_isic")).parent.glob("*/configs/inference.json")
+)
+ODD = (37, 31)
+RNG = np.random.default_rng(0)
+
+
+def config(bundle: str, name: str = "inference") -> str:
+    return str(Path(bundle_root(bundle)) / "configs" / f"{name}.json")
+
+
+@pytest.fixture(params=BUNDLES)
+def bundle(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def ckpt_path(bundle: str, tmp_path: Path) -> str:
+    """Weights of the bundle's own network."""
+    parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
+    torch.manual_seed(0)
+    path = tmp_path / "model.pt"
+    # Moved a little: an untrained network may be the identity by construction.
+    state = parser.get_parsed_content("network_def").state_dict()
+    torch.save(
+        {key: value + 0.01 if value.is_floating_point() else value for key, value in state.items()}, path
+    )
+    return str(path)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(RNG.integers(0, 255, (*ODD, 3), dtype=np.uint8)).save(folder / "a.png")
+    Image.fromarray(RNG.integers(0, 255, ODD, dtype=np.uint8)).save(folder / "sub" / "a.jpg")
+    volume = RNG.integers(-1000, 1000, (20, 14, 2)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([-1, 1, 3, 1.0])), folder / "a.nii.gz")
+    return folder
+
+
+def workflow(bundle: str, **overrides: Any) -> ConfigWorkflow:
+    return ConfigWorkflow(config(bundle), config(bundle, "metadata"), workflow_type="infer", **overrides)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def test_properties_without_weights_and_images(bundle: str) -> None:
+    inference = workflow(bundle)
+    inference.initialize()
+    assert inference.check_properties() == []
+
+
+def test_folder_is_enhanced(bundle: str, ckpt_path: str, scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    inference = workflow(bundle, input=str(scans), output_dir=str(out), ckpt_path=ckpt_path, device="cpu")
+    inference.initialize()
+    inference.run()
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert found == ["a.nii.gz", "a.png", "sub/a.jpg.png"]
+    with Image.open(out / "a.png") as image:
+        assert (image.size, image.mode) == ((31, 37), "RGB")
+    source, result = (
+        nibabel.Nifti1Image.from_filename(scans / "a.nii.gz"),
+        nibabel.Nifti1Image.from_filename(out / "a.nii.gz"),
+    )
+    np.testing.assert_array_equal(source.affine, result.affine)
+    assert result.get_data_dtype() == source.get_data_dtype()
+    assert not np.array_equal(source.get_fdata(), result.get_fdata()), (
+        "a network with random weights changes images"
+    )
+    assert source.get_fdata().min() <= result.get_fdata().min()
+    assert result.get_fdata().max() <= source.get_fdata().max()
+
+
+def test_rule_saved_by_training_is_used(bundle: str, ckpt_path: str, tmp_path: Path) -> None:
+    rule = IntensityScaling("window", -160, 240)
+    provenance = {"intensity_scaling": rule.to_dict()}
+    Path(ckpt_path).with_name("provenance.json").write_text(json.dumps(provenance))
+    inference = workflow(bundle, input=str(tmp_path), ckpt_path=ckpt_path)
+    inference.initialize()
+    assert inference.parser.get_parsed_content("preprocessing").transforms[0].scaling == rule
+    assert load_scaling(ckpt_path) == rule
+
+
+def test_steps_alone_give_the_enhanced_image(bundle: str, scans: Path) -> None:
+    """What MONAI Label does: a path under "image", the steps one by one, and a writer of its own."""
+    inference = workflow(bundle)
+    inference.initialize()
+    data = inference.preprocessing({"image": str(scans / "a.nii.gz")})
+    assert isinstance(inference.inferer, EnhancementInferer)
+    with torch.no_grad():
+        data["pred"] = inference.inferer(data["image"][None], inference.network_def.eval())[0]
+    for transform in inference.postprocessing.transforms:
+        if not isinstance(transform, SaveImaged):
+            data = transform(data)
+    assert data["pred"].shape == (1, 20, 14, 2)
+    assert data["pred"].dtype == np.int16
+
+
+def test_missing_weights(bundle: str, scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    inference = workflow(bundle, input=str(scans), output_dir=str(out), ckpt_path=str(tmp_path / "model.pt"))
+    inference.initialize()
+    with pytest.raises(RuntimeError) as caught:
+        inference.run()
+    cause = root_cause(caught.value)
+    assert isinstance(cause, InputError)
+    assert f"bundles/{bundle}/configs/train.json" in str(cause)
+    assert not out.exists()
+
+
+def test_nothing_given(bundle: str) -> None:
+    inference = workflow(bundle)
+    inference.initialize()
+    with pytest.raises(RuntimeError) as caught:
+        inference.run()
+    assert "input: not set" in str(root_cause(caught.value))
+
+
+def test_metadata_follows_the_specification(bundle: str, tmp_path: Path) -> None:
+    # A schema that lies there already is not downloaded.
+    schema = tmp_path / "schema.json"
+    shutil.copy(Path(__file__).with_name("meta_schema.json"), schema)
+    verify_metadata(meta_file=config(bundle, "metadata"), filepath=str(schema))
+
+
+def test_metadata_states_what_the_network_takes(bundle: str) -> None:
+    metadata = json.loads(Path(config(bundle, "metadata")).read_text())
+    network = json.loads(Path(config(bundle)).read_text())["network_def"]
+    assert metadata["version"] in metadata["changelog"]
+    assert "not for diagnostic use" in metadata["intended_use"].lower()
+    assert "optional_packages_version" not in metadata, "its old name makes MONAI print a notice"
+    sides = metadata["network_data_format"]
+    assert list(sides["inputs"]) == ["image"]
+    assert list(sides["outputs"]) == ["pred"]
+    assert sides["inputs"]["image"]["num_channels"] == network["in_channels"]
+    assert sides["outputs"]["pred"]["num_channels"] == network["out_channels"]
+    for side in (sides["inputs"]["image"], sides["outputs"]["pred"]):
+        assert list(side["channel_def"]) == [str(channel) for channel in range(side["num_channels"])]
+
+
+def test_network_fits_the_metadata_and_can_be_exported(bundle: str, ckpt_path: str, tmp_path: Path) -> None:
+    files: dict[str, Any] = {"meta_file": config(bundle, "metadata"), "config_file": config(bundle)}
+    verify_net_in_out("network_def", device="cpu", any=17, **files)
+    ckpt_export("network_def", filepath=str(tmp_path / "model.ts"), ckpt_file=ckpt_path, **files)
+    assert (tmp_path / "model.ts").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_command_line(scans: Path, tmp_path: Path) -> None:
+    """The user's command, from the root of the repository."""
+    bundle = "gradprom_mni152"
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", config(bundle)]
+    arguments = ["--input", str(scans), "--output_dir", str(tmp_path / "out")]
+    parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
+    weights = tmp_path / "weights.pt"
+    torch.save(parser.get_parsed_content("network_def").state_dict(), weights)
+    root = str(Path(bundle_root(bundle)).parents[1])
+    result = subprocess.run(
+        [*command, *arguments, "--ckpt_path", str(weights)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    closing = result.stderr.strip().splitlines()[-1]
+    assert closing.startswith("Enhanced 3 images (1 NIfTI, 2 PNG)")
+    assert closing.endswith(f"written to {tmp_path / 'out'}")

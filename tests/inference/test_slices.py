@@ -1,0 +1,104 @@
+"""Volumes become slices of one orientation, and volumes again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff
+from torch import nn
+
+from shared import InputError
+from shared.inference import IntensityScaling, LoadSourced
+from shared.inference.layout import from_slices, slice_axis, to_slices
+
+ORIENTATIONS = [
+    "".join(code) for axes in itertools.permutations(("LR", "PA", "IS")) for code in itertools.product(*axes)
+]
+AXIAL = 2
+
+
+def stored_as(volume: np.ndarray, orientation: str) -> tuple[np.ndarray, np.ndarray]:
+    """A RAS+ volume [X, Y, Z] as another scanner would store it, with its affine."""
+    image = nibabel.Nifti1Image(volume, np.eye(4))
+    change = nibabel.orientations.ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(orientation))
+    moved = nibabel.orientations.apply_orientation(volume, change)
+    return moved, image.affine @ inv_ornt_aff(change, volume.shape)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_network_sees_the_same_slices_however_the_volume_is_stored(orientation: str) -> None:
+    volume = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+    stored, affine = stored_as(volume, orientation)
+    assert "".join(nibabel.aff2axcodes(affine)) == orientation
+    for plane, axis in {"sagittal": 0, "coronal": 1, "axial": 2}.items():
+        assert slice_axis(stored.shape, affine, plane) == axis
+        slices = to_slices(stored[None], affine, axis)
+        np.testing.assert_array_equal(slices[0], np.moveaxis(volume, axis, 2))
+        np.testing.assert_array_equal(from_slices(slices, stored.shape, affine, axis)[0], stored)
+
+
+def test_series_of_volumes() -> None:
+    stored = np.arange(4 * 5 * 6 * 3, dtype=np.float32).reshape(1, 4, 5, 6, 3)
+    affine = np.diag([-1.0, 1, 1, 1])
+    slices = to_slices(stored, affine, AXIAL)
+    assert slices.shape == (1, 4, 5, 18)
+    np.testing.assert_array_equal(from_slices(slices, (4, 5, 6, 3), affine, AXIAL), stored)
+
+
+def test_thin_volume_is_cut_along_its_thin_axis() -> None:
+    assert slice_axis((1, 20, 30), np.eye(4), "axial") == 0
+    assert slice_axis((20, 30, 1), np.eye(4), "sagittal") == 2
+    assert slice_axis((20, 1, 1), np.eye(4), "axial") == 2
+    assert slice_axis((20, 30), np.eye(4), "axial") is None
+    assert slice_axis((20, 30, 4), None, "axial") is None
+
+
+def test_degenerate_matrix_keeps_the_stored_order() -> None:
+    stored = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    slices = to_slices(stored, np.zeros((4, 4)), AXIAL)
+    np.testing.assert_array_equal(slices, stored)
+
+
+def test_slices_are_enhanced_by_themselves_in_the_stated_plane(tmp_path: Path, enhance: Callable) -> None:
+    volume = np.random.default_rng(0).normal(size=(7, 6, 5)).astype(np.float32)
+    stored, affine = stored_as(volume, "PIR")
+    nibabel.save(nibabel.Nifti1Image(stored, affine), tmp_path / "a.nii.gz")
+    (output,) = enhance(tmp_path / "a.nii.gz", tmp_path / "out", network=_MeanOfSlice(), plane="coronal")
+    result = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_filename(output)).get_fdata()
+    expected = volume.mean(axis=(0, 2), keepdims=True).repeat(7, axis=0).repeat(5, axis=2)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_unknown_plane() -> None:
+    with pytest.raises(InputError, match="plane: found 'oblique', expected one of sagittal, coronal, axial"):
+        LoadSourced("image", plane="oblique")
+
+
+def test_loaded_image_carries_what_other_programs_ask_for(tmp_path: Path) -> None:
+    stored, affine = stored_as(np.random.default_rng(0).normal(size=(4, 5, 6)), "LPS")
+    nibabel.save(nibabel.Nifti1Image(stored, affine), tmp_path / "a.nii.gz")
+    image = LoadSourced("image")({"image": str(tmp_path / "a.nii.gz")})["image"]
+    assert image.dtype == torch.float32
+    np.testing.assert_allclose(image.affine.numpy(), affine)
+    assert image.meta["spatial_shape"].tolist() == [4, 5, 6]
+    assert image.meta["filename_or_obj"] == str(tmp_path / "a.nii.gz")
+
+
+class _MeanOfSlice(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3), keepdim=True).expand_as(images).clone()
+
+
+def test_stated_rule_scales_the_image(tmp_path: Path) -> None:
+    nibabel.save(
+        nibabel.Nifti1Image(np.array([[-160, 40], [240, 440]], np.int16), np.eye(4)), tmp_path / "a.nii"
+    )
+    load = LoadSourced("image", scaling=IntensityScaling("window", -160, 240))
+    image = load({"image": str(tmp_path / "a.nii")})["image"]
+    np.testing.assert_allclose(image.numpy(), [[[0, 0.5], [1, 1.5]]], atol=1e-6)
