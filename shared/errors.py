@@ -17,8 +17,8 @@ class InputError(ValueError):
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the first error of a chain of causes."""
-    while error.__cause__ is not None:
+    """Return the error that a person should see: a bad input in a chain of causes, else the chain's first error."""
+    while error.__cause__ is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error
 

@@ -107,6 +107,8 @@ SETTINGS: dict[str, Number | Choice | Flag | File | Folder] = {
     "auxiliary": Choice(["diagnosis", "segmentation", "both"]),
     "supervised": Flag(),
     "weight": Number(0),
+    "profile": Choice(["cpu", "full"]),
+    "backbone": Choice(["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]),
     "sigma": Number(0),
     "clip_degraded": Flag(),
     "image_size": Number(16, whole=True),

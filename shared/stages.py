@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,7 @@ def build_tasks(
     tasks = []
     for kind in auxiliaries(auxiliary):
         network = networks[kind]()
+        _check_differentiable(kind, network)
         if imagenet_weights:
             load_imagenet_resnet(network, imagenet_weights)
         network.to(device)
@@ -78,6 +80,18 @@ def build_tasks(
             )
         )
     return tasks
+
+
+def _check_differentiable(kind: str, network: nn.Module) -> None:
+    """Refuse MONAI's ResNets with shortcut type A: their shortcuts hide the gradient, so G_VR would be wrong.
+
+    FlexibleUNet builds resnet18 and resnet34 encoders that way.
+    """
+    if any(isinstance(getattr(module, "downsample", None), functools.partial) for module in network.modules()):
+        raise InputError(
+            f"backbone: the {kind} network has ResNet shortcuts of type A, through which MONAI passes no gradient; "
+            "expected resnet10, resnet50 or resnet101"
+        )
 
 
 class RecognitionEnsemble(nn.Module):

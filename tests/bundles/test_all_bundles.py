@@ -1,0 +1,181 @@
+"""What holds for every bundle: files, configuration rules, documents that tell the truth, and the whole path."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from tests.bundles.commands import BUNDLES, ROOT, SMOKE, arguments, config, succeed
+
+FILES = [
+    "configs/train.json", "configs/evaluate.json", "configs/inference.json", "configs/metadata.json",
+    "configs/logging.conf", "docs/README.md", "docs/data_license.txt", "LICENSE",
+]
+NOTICES = [
+    r"^parsing config_file .*GHSA-873f-pvrv-4x83\)\.$",
+    r"WARNING - Not all config files are in .* If logging_file and meta_file are",
+    r"INFO - Setting logging properties based on config: ",
+    r"INFO - --- input summary of monai\.bundle\.scripts\.run ---$",
+    r"INFO - > \w+: ",
+    r"INFO - ---$",
+]
+"""What MONAI prints before a bundle's own logging begins."""
+OWN = r"^\d\d:\d\d:\d\d (INFO|WARNING) "
+"""A line of the bundle's log; the tables that close a run follow without a prefix."""
+TABLE = r"^(\s+\S.*|input|non local means|enhanced|diagnosis|segmentation|Written|Test set).*$"
+
+
+@pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
+def bundle(request) -> Path:
+    return request.param
+
+
+def content(bundle: Path, name: str) -> dict[str, Any]:
+    return json.loads((bundle / "configs" / f"{name}.json").read_text())
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def components(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from components(item)
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return dict(re.match(r"([\w-]+)==(\S+)", line).groups() for line in lines if "==" in line)
+
+
+def test_there_are_bundles():
+    assert {"gradprom_isic", "gradprom_mni152"} <= {path.name for path in BUNDLES}
+
+
+def test_has_all_files(bundle):
+    assert [name for name in FILES if not (bundle / name).is_file()] == []
+
+
+def test_head_is_short(bundle):
+    settings = [key for key, value in content(bundle, "train").items() if not isinstance(value, dict | list)]
+    assert len([key for key in settings if key not in ("run", "network", "is_not_rank0")]) <= 25
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
+def test_expressions_fit_on_a_line_and_import_nothing_of_ours(bundle, name):
+    expressions = [leaf for leaf in leaves(content(bundle, name)) if isinstance(leaf, str) and leaf.startswith("$")]
+    assert [e for e in expressions if len(e) > 120 or re.search(r"\bshared\b", e)] == []
+
+
+@pytest.mark.parametrize("name", ["train", "inference"])
+def test_components_exist(bundle, name):
+    targets = {c["_target_"] for c in components(content(bundle, name)) if not c["_target_"].startswith("$")}
+    ours = {target for target in targets if target.startswith("shared.")}
+    assert ours
+    assert [target for target in ours if locate(target) is None] == []
+
+
+def test_training_and_inference_agree(bundle):
+    train, inference = content(bundle, "train"), content(bundle, "inference")
+    for block in ("network_def", "bundle_root"):
+        assert {k: v for k, v in train[block].items() if k != "_desc_"} == inference[block]
+    rules = [train["intensity_scaling"], inference["intensity_scaling"]["default"]]
+    a, b = ({k: v for k, v in rule.items() if k != "_desc_"} for rule in rules)
+    assert a == b
+
+
+def test_bundle_names_itself(bundle):
+    assert content(bundle, "train")["bundle_root"]["name"] == bundle.name
+
+
+def test_property_check_of_training(bundle, tmp_path):
+    workflow = ConfigWorkflow(
+        config_file=str(bundle / "configs" / "train.json"), workflow_type="train", logging_file=False,
+        ckpt_dir=str(tmp_path), output_dir=str(tmp_path),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.version == content(bundle, "metadata")["version"]
+
+
+def test_versions_are_the_pinned_ones(bundle):
+    metadata, pinned = content(bundle, "metadata"), pins()
+    assert metadata["version"] in metadata["changelog"]
+    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+    found = {name: metadata[key] for name, key in named.items()} | metadata["required_packages_version"]
+    assert {name: pinned.get(name) for name in found} == found
+    assert "not for diagnostic use" in metadata["intended_use"].lower()
+
+
+def test_phantom_and_profile_tables_tell_the_truth(bundle, tmp_path):
+    """Each row `key` | left | right of the bundle's README equals the values of the configuration."""
+    text = (bundle / "docs" / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)`[^|]*\| (\S+) \| (\S+) \|$", text, re.MULTILINE)
+    assert len(rows) >= 5
+    for key, left, right in rows:
+        for column, value in enumerate((left, right)):
+            parser = ConfigParser(content(bundle, "train"))
+            if "phantom" in content(bundle, "train"):
+                parser["phantom"] = column == 1
+            else:
+                parser["profile"] = ("cpu", "full")[column]
+            found = parser.get_parsed_content(key)
+            assert str("all" if found is None else found) == value, (key, column)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["gradprom", "none"])
+def test_whole_path(bundle, tmp_path, strategy):
+    """Train, evaluate elsewhere, enhance: as a person does it, in processes of their own; no noise but MONAI's."""
+    output = succeed(arguments(bundle, tmp_path, "train.json", SMOKE, strategy=strategy))
+    lines = [line for line in output.splitlines() if line.strip()]
+    known = [*NOTICES, OWN, TABLE]
+    assert [line for line in lines if not any(re.search(pattern, line) for pattern in known)] == []
+    for file in ("models/model.pt", "models/recognition.pt", "models/provenance.json", "models/checkpoint.pt",
+                 "eval/per_image.csv", "eval/summary.json", "eval/panel.png", "eval/config.json"):
+        assert (tmp_path / file).is_file(), file
+    network = ConfigParser(content(bundle, "inference")).get_parsed_content("network_def")
+    network.load_state_dict(torch.load(tmp_path / "models" / "model.pt", weights_only=True), strict=True)
+
+    if strategy == "none":
+        return
+    trained = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    options = {"ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "again"}
+    words = ["run", "evaluating", "--config_file", config(bundle, "train.json", "evaluate.json", SMOKE)]
+    words += [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    succeed(words)
+    evaluated = json.loads((tmp_path / "again" / "summary.json").read_text())
+    assert evaluated["image_quality"] == trained["image_quality"]
+    with open(tmp_path / "again" / "per_image.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert {"id", "group", "psnr_degraded", "psnr_enhanced", "ssim_degraded", "ssim_enhanced"} <= row.keys()
+    assert "run" in evaluated
+    assert {"data", "seed", "device", "versions", "command"} <= evaluated["run"].keys()
+
+    scan = np.random.default_rng(0).integers(0, 900, (37, 31, 2)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(scan, np.diag([-1.0, 2.0, 3.0, 1.0])), tmp_path / "scan.nii.gz")
+    words = ["run", "--config_file", str(bundle / "configs" / "inference.json")]
+    words += ["--input", str(tmp_path / "scan.nii.gz"), "--output_dir", str(tmp_path / "clean")]
+    succeed([*words, "--ckpt_path", str(tmp_path / "models" / "model.pt")])
+    enhanced = nibabel.load(tmp_path / "clean" / "scan.nii.gz")
+    assert enhanced.shape == scan.shape
+    assert enhanced.get_data_dtype() == np.int16
+    np.testing.assert_array_equal(enhanced.affine, np.diag([-1.0, 2.0, 3.0, 1.0]))

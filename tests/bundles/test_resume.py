@@ -1,0 +1,71 @@
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.bundles.commands import ROOT, SMOKE, TINY, arguments, start, succeed
+
+BUNDLE = ROOT / "bundles" / "gradprom_isic"
+
+
+def flat(state, prefix=""):
+    """All leaves of a nested state, by their path."""
+    items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list | tuple) else None
+    if items is None:
+        return {prefix: state}
+    return {k: v for name, value in items for k, v in flat(value, f"{prefix}/{name}").items()}
+
+
+def assert_same(a: Path, b: Path) -> None:
+    ours, theirs = (flat(torch.load(path, weights_only=True)) for path in (a, b))
+    assert ours.keys() == theirs.keys()
+    different = [
+        key for key, value in ours.items()
+        if not (torch.equal(value, theirs[key]) if isinstance(value, torch.Tensor)
+                else value == theirs[key] or value != value and theirs[key] != theirs[key])
+    ]
+    assert different == []
+
+
+def kill_after(words: list[str], history: Path, epoch: int) -> None:
+    """Start a run, and kill it without warning a moment into the epoch after ``epoch``."""
+    process = start(words)
+    deadline = time.monotonic() + 300
+    while not (history.exists() and f"\n{epoch}," in history.read_text()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_run_continues_bit_for_bit(tmp_path, workers):
+    """Killed in the recognition stage and again in the cascade, with augmentation on."""
+    names = ("train.json", SMOKE, TINY)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    succeed(arguments(BUNDLE, whole, *names, num_workers=workers, warmup=0))
+    again = arguments(BUNDLE, broken, *names, num_workers=workers, warmup=0)
+    kill_after(again, broken / "eval" / "history_recognition.csv", 1)
+    assert not (broken / "models" / "model.pt").exists()
+    kill_after([*again, "--resume", "true"], broken / "eval" / "history.csv", 1)
+    output = succeed([*again, "--resume", "true"])
+    assert "resumes after epoch" in output
+    for name in ("checkpoint.pt", "model.pt", "recognition.pt"):
+        assert_same(whole / "models" / name, broken / "models" / name)
+    for name in ("history_recognition.csv", "history.csv", "per_image.csv"):
+        assert (whole / "eval" / name).read_text() == (broken / "eval" / name).read_text()
+
+
+@pytest.mark.slow
+def test_another_seed_gives_another_run(tmp_path):
+    """What makes the test above mean something: the comparison can fail."""
+    names = ("train.json", SMOKE, TINY)
+    for seed in (0, 1):
+        succeed(arguments(BUNDLE, tmp_path / str(seed), *names, max_epochs=1, pretrain_epochs=1, warmup=0, seed=seed))
+    with pytest.raises(AssertionError):
+        assert_same(tmp_path / "0" / "models" / "model.pt", tmp_path / "1" / "models" / "model.pt")
