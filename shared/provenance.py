@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
+from shared.files import make_folder, short_path, write_atomically
 
 FILE_NAME = "provenance.json"
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
@@ -35,13 +34,9 @@ def command() -> str:
     return shlex.join([Path(program).name, *arguments])
 
 
-def training_command(bundle_root: str) -> str:
+def training_command(bundle_root: str | Path) -> str:
     """Return the command that trains a bundle, with a path as short as it gets from here."""
-    config = Path(bundle_root) / "configs" / "train.json"
-    here = Path.cwd()
-    if config.is_relative_to(here):
-        config = config.relative_to(here)
-    return f"python -m monai.bundle run training --config_file {config}"
+    return f"python -m monai.bundle run training --config_file {short_path(Path(bundle_root) / 'configs/train.json')}"
 
 
 def describe(data: str, phantom: bool, seed: int, device: Any, **more: Any) -> dict[str, Any]:
@@ -68,17 +63,9 @@ def describe(data: str, phantom: bool, seed: int, device: Any, **more: Any) -> d
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
     """Write a JSON file whole or not at all."""
-    write_text(json.dumps(content, indent=4) + "\n", path)
-
-
-def write_text(text: str, path: str | Path) -> None:
-    """Write a text file whole or not at all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8", newline="") as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    make_folder(path.parent)
+    write_atomically(path, (json.dumps(content, indent=4) + "\n").encode())
 
 
 def read(folder: str | Path) -> dict[str, Any] | None:

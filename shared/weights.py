@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ def read(path: str | Path, remedy: str = "") -> dict[str, Any]:
         raise InputError(f"{path}: no such file{'; ' + remedy if remedy else ''}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as err:
+    # A damaged or foreign file raises nearly anything: UnpicklingError, RuntimeError, EOFError, IndexError, ...
+    except Exception as err:
         raise InputError(f"{path}: found no readable PyTorch state, expected a file written by training") from err
     if not isinstance(content, dict):
         raise InputError(f"{path}: found {type(content).__name__}, expected a dictionary of states")

@@ -76,7 +76,7 @@ class LoadBestModel:
         self.folder = Path(folder)
         self.network = network
         self.recognition = recognition
-        self.remedy = f"make it by: {training_command(bundle)}"
+        self.remedy = f"make the weights by: {training_command(bundle)}"
 
     def attach(self, engine: Engine) -> None:
         """Register on an engine."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
-from shared import provenance
+from shared.files import make_folder, write_atomically
 
 logger = logging.getLogger(__name__)
 FORMS = {"loss": "loss {:.4g}", "val_psnr": "PSNR {:.2f} dB", "val_ssim": "SSIM {:.3f}"}
@@ -93,7 +93,8 @@ class EpochLog:
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.rows)
-        provenance.write_text(text.getvalue(), self.path)
+        make_folder(self.path.parent)
+        write_atomically(self.path, text.getvalue().encode())
 
 
 def _form(name: str) -> str | None:

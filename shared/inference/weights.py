@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from torch import nn
 
 from shared import weights
+from shared.files import short_path
+from shared.provenance import training_command
 
 
 class WeightsLoader:
@@ -38,16 +39,6 @@ class WeightsLoader:
         Raises:
             InputError: the file is missing, no checkpoint, or belongs to another network (first mismatch named).
         """
-        config = _short(self.bundle_root / "configs" / "train.json")
-        remedy = f"make the weights by: python -m monai.bundle run training --config_file {config}"
-        path = _short(self.ckpt_path)
+        path = short_path(self.ckpt_path)
+        remedy = f"make the weights by: {training_command(self.bundle_root)}"
         weights.load_into(self.network, weights.read(path, remedy), path)
-
-
-def _short(path: Path) -> str:
-    """The path relative to the working directory where it lies below it."""
-    absolute = Path(os.path.abspath(path))
-    try:
-        return str(absolute.relative_to(Path.cwd()))
-    except ValueError:
-        return str(absolute)

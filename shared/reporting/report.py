@@ -14,10 +14,10 @@ from monai.data import decollate_batch
 from torch.nn import functional
 
 from shared.errors import InputError
+from shared.files import make_folder, write_atomically
 from shared.metrics import psnr, ssim
 from shared.metrics.image_quality import BORDER
 from shared.recognition import RecognitionTask
-from shared.reporting.files import make_folder, write_atomically
 from shared.reporting.panel import PanelRow, SpreadSample, check_orientation, draw_panel
 from shared.reporting.recognition import recognise
 from shared.reporting.rows import ImageRow, Recognition, gather, is_main_process

@@ -11,9 +11,9 @@ import torch
 from torch import multiprocessing
 
 from shared.errors import InputError
+from shared.files import write_atomically
 from shared.metrics import psnr
 from shared.reporting import ImageRow, Recognition, non_local_means, per_image_csv, summarise
-from shared.reporting.files import write_atomically
 from shared.reporting.rows import gather, is_main_process
 
 

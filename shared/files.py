@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and how messages call them."""
 
 from __future__ import annotations
 
@@ -39,3 +39,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise InputError(f"{path} cannot be written: {err.strerror or err}") from err
+
+
+def short_path(path: str | Path) -> str:
+    """Return a path for a message: relative to the working directory where it lies below it."""
+    absolute = Path(os.path.abspath(path))
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
