@@ -1,5 +1,6 @@
 """Ignite handlers of the bundles."""
 
+from shared.handlers.batch_statistics import RenewBatchStatistics
 from shared.handlers.best_model import BestModel, LoadBestModel
 from shared.handlers.epoch_log import EpochLog
 from shared.handlers.finite import FiniteLoss, NonFiniteError
@@ -19,6 +20,7 @@ __all__ = [
     "LoadBestModel",
     "NonFiniteError",
     "Progress",
+    "RenewBatchStatistics",
     "ResumableCheckpoint",
     "TensorBoardCurves",
     "use",

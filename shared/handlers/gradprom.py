@@ -165,9 +165,7 @@ class GradPromHandler:
         share = 1.0 / engine.accumulation_steps
         at_prediction, *at_phi = torch.autograd.grad(loss * scale, [view, *task.parameters], allow_unused=True)
         self._losses.setdefault(task.name, []).append(loss.item())
-        for parameter, gradient in zip(task.parameters, at_phi, strict=True):
-            if gradient is not None:
-                _accumulate(parameter, gradient.mul_(share / scale))
+        _accumulate(task.parameters, at_phi, share / scale)
         if self._adds_losses:
             # Unscaled, the gradient of a half-precision network would vanish below 6e-8.
             single = torch.promote_types(at_prediction.dtype, torch.float32)
@@ -175,13 +173,11 @@ class GradPromHandler:
             return
         theta = _parameters(engine.optimizer)
         at_theta = torch.autograd.grad(prediction, theta, at_prediction, retain_graph=True, allow_unused=True)
-        gradients = [
-            torch.zeros_like(p) if g is None else g * (share / scale) for p, g in zip(theta, at_theta, strict=True)
-        ]
+        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(theta, at_theta, strict=True)]
+        gradients = _scaled(gradients, share / scale)
         if task.name in self._gradients:
-            torch._foreach_add_(self._gradients[task.name], gradients)
-        else:
-            self._gradients[task.name] = gradients
+            gradients = list(torch._foreach_add(self._gradients[task.name], gradients))
+        self._gradients[task.name] = gradients
 
     def _add_to_loss(self, engine: SupervisedTrainer, task: RecognitionTask, prediction: Tensor, at: Tensor) -> None:
         finite = agree(bool(torch.isfinite(at).all()), at.device)
@@ -223,10 +219,8 @@ class GradPromHandler:
         """Apply the rule in place on ``main``; mark in ``finite`` the tasks that had to be left out."""
         auxiliaries = []
         for task in self.tasks:
-            gradients = self._gradients[task.name]
+            gradients = _scaled(self._gradients[task.name], scale)
             average(gradients)
-            if scale != 1.0:
-                torch._foreach_mul_(gradients, scale)
             finite[task.name] = finite[task.name] and _is_finite(gradients)
             auxiliaries.append(gradients)
         used = [k for k, task in enumerate(self.tasks) if finite[task.name]]
@@ -276,8 +270,19 @@ def _is_finite(tensors: Sequence[Tensor]) -> bool:
     return not tensors or math.isfinite(nn.utils.get_total_norm(tensors).item())
 
 
-def _accumulate(parameter: nn.Parameter, gradient: Tensor) -> None:
-    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+def _scaled(gradients: Sequence[Tensor], factor: float) -> list[Tensor]:
+    """Return the gradients times a factor; never in place, since autograd may return one tensor for two parameters."""
+    if factor == 1.0 or not gradients:
+        return list(gradients)
+    return list(torch._foreach_mul(gradients, factor))
+
+
+def _accumulate(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None], factor: float) -> None:
+    """Add the gradients times a factor to ``.grad``."""
+    pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
+    scaled = _scaled([g for _, g in pairs], factor)
+    for (parameter, _), gradient in zip(pairs, scaled, strict=True):
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def _plain(tensor: Any) -> Tensor:

@@ -381,6 +381,30 @@ def test_collectives_do_nothing_in_one_process():
     assert not agree(False, tensor.device)
 
 
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+def test_parameters_that_share_one_gradient(accumulation_steps):
+    """For a + b, autograd hands out one tensor for both parameters: scaling it in place would scale it twice."""
+
+    class TwoBiases(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base = System().tasks[0].network
+            self.a = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+            self.b = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+
+        def forward(self, images):
+            return self.base(images) + (self.a + self.b)
+
+    ours, theirs = System(), System()
+    for system in (ours, theirs):
+        task = system.tasks[0]
+        task.network = TwoBiases()
+        task.optimizer = torch.optim.SGD(task.network.parameters(), lr=RATE)
+    ours.train(batches(4), accumulation_steps=accumulation_steps)
+    naive_training(theirs, batches(4), "gradprom", accumulation_steps)
+    torch.testing.assert_close(ours.weights(), theirs.weights(), rtol=0, atol=1e-12)
+
+
 def test_custom_rule_object():
     """A user's own rule: any callable with the signature of the module's rules."""
     from shared.update_rules import Sum, Update

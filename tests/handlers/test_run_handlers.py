@@ -302,3 +302,28 @@ def test_finite_loss_leaves_overflow_to_the_loss_scaler():
     engine.scaler = None
     with pytest.raises(NonFiniteError, match="found inf in epoch 0"):
         FiniteLoss()(engine)
+
+
+def test_batch_statistics_are_those_of_enhanced_training_images():
+    """Oracle: mean and variance over all pixels of the enhanced images, by hand; nothing before VR's first step."""
+    system = System(dtype=torch.float32)
+    task = system.tasks[0]
+    norm = nn.BatchNorm2d(1)
+    task.network = nn.Sequential(norm, task.network)
+    task.optimizer = torch.optim.SGD(task.network.parameters(), lr=0.01)
+    data = batches(6, dtype=torch.float32)
+    handler = GradPromHandler(system.tasks)
+    renew = RenewBatchStatistics(system.network, RecognitionEnsemble(system.tasks), handler, data, batches=5)
+    evaluator = evaluator_of(system.network)
+    renew(evaluator)
+    assert torch.equal(norm.running_mean, torch.zeros(1))
+    handler.statistics.totals["class"]["steps"] = 1
+    system.network.train()
+    renew(evaluator)
+    assert system.network.training
+    with torch.no_grad():
+        enhanced = [system.network(b["image"]) for b in data[:5]]
+    mean = torch.stack([e.mean() for e in enhanced]).mean()
+    variance = torch.stack([e.var() for e in enhanced]).mean()
+    torch.testing.assert_close(norm.running_mean, mean[None])
+    torch.testing.assert_close(norm.running_var, variance[None])

@@ -21,4 +21,4 @@ class Phantom:
     version: int
 
 
-PHANTOMS: dict[str, Phantom] = {"isic": Phantom(isic.write, version=1)}
+PHANTOMS: dict[str, Phantom] = {"isic": Phantom(isic.write, version=3)}

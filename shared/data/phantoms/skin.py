@@ -35,7 +35,7 @@ def random_lesion(rng: np.random.Generator, structure: str) -> Lesion:
         skin=np.array([0.86, 0.70, 0.60]) + rng.normal(0, 0.04) + rng.normal(0, 0.025, 3),
         pigment=np.array([0.55, 0.40, 0.32]) + rng.normal(0, 0.04) + rng.normal(0, 0.025, 3),
         outline=rng.normal(0, 1, (2, 5)) * np.array([0.10, 0.07, 0.05, 0.03, 0.02]),
-        contrast=float(rng.uniform(0.24, 0.30)),
+        contrast=float(rng.uniform(0.38, 0.46)),
         seed=int(rng.integers(2**31)),
     )
 
@@ -57,8 +57,8 @@ def draw(lesion: Lesion, rng: np.random.Generator, height: int, width: int) -> t
     inside = np.interp(np.arctan2(y, x), turns, edge) - np.hypot(y, x)
     mask = inside > 0
 
-    # The lattice has about 7 cells along the shorter side, so a cell survives resizing to 64 pixels and denoising.
-    spacing = min(height, width) / rng.uniform(6.0, 7.5)
+    # The lattice has about 4.5 cells along the shorter side, so a cell survives resizing to 64 pixels and denoising.
+    spacing = min(height, width) / rng.uniform(3.8, 4.8)
     texture = _structure(lesion.structure, rows, columns, angle, spacing, np.random.default_rng(lesion.seed))
     texture = _standardise(texture, mask)
 
