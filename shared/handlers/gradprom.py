@@ -274,7 +274,7 @@ def _scaled(gradients: Sequence[Tensor], factor: float) -> list[Tensor]:
     """Return the gradients times a factor; never in place, since autograd may return one tensor for two parameters."""
     if factor == 1.0 or not gradients:
         return list(gradients)
-    return list(torch._foreach_mul(gradients, factor))
+    return list(torch._foreach_mul(list(gradients), factor))
 
 
 def _accumulate(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None], factor: float) -> None:

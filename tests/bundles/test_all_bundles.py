@@ -14,7 +14,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from tests.bundles.commands import BUNDLES, ROOT, SMOKE, arguments, config, succeed
+from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY, arguments, config, succeed
 
 FILES = [
     "configs/train.json", "configs/evaluate.json", "configs/inference.json", "configs/metadata.json",
@@ -179,3 +179,27 @@ def test_whole_path(bundle, tmp_path, strategy):
     assert enhanced.shape == scan.shape
     assert enhanced.get_data_dtype() == np.int16
     np.testing.assert_array_equal(enhanced.affine, np.diag([-1.0, 2.0, 3.0, 1.0]))
+
+
+VARIANTS = {
+    "both tasks, unsupervised": {"auxiliary": "both", "supervised": False},
+    "segmentation": {"auxiliary": "segmentation", "strategy": "gradprom_cosine"},
+    "joint": {"auxiliary": "both", "strategy": "joint"},
+    "frozen": {"strategy": "frozen"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIANTS)
+def test_isic_variants(name, tmp_path):
+    """From another working directory: `shared` is installed."""
+    variant = VARIANTS[name]
+    words = arguments(ROOT / "bundles" / "gradprom_isic", tmp_path, "train.json", SMOKE, TINY, warmup=0, **variant)
+    succeed(words, cwd=tmp_path)
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    kinds = {task for task in ("diagnosis", "segmentation") if variant.get("auxiliary", "diagnosis") in (task, "both")}
+    assert summary["recognition"].keys() == kinds
+    with open(tmp_path / "eval" / "history.csv", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    for kind in kinds:
+        assert 0 <= float(last[f"{kind}_acceptance"]) <= 1

@@ -28,6 +28,7 @@ from shared.handlers import (
     LoadBestModel,
     NonFiniteError,
     Progress,
+    RenewBatchStatistics,
     ResumableCheckpoint,
     TensorBoardCurves,
     progress,
