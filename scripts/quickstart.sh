@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-bundle="$root/bundles/gradprom_mni152"
+bundle=bundles/gradprom_mni152
 cd "$root"
 "$python" -m monai.bundle run training --config_file "$bundle/configs/train.json" --resume true \
     --ckpt_dir "$bundle/models/quickstart" --output_dir "$bundle/eval/quickstart" "$@"

@@ -84,17 +84,17 @@ class RecognitionTask:
         Raises:
             KeyError: when the batch lacks ``label_key``.
         """
-        logits = self.predict(images)
         if self.label_key is None:
+            # The target comes first: a forward pass in training mode would already touch the batch statistics of VR0.
             with torch.no_grad():
-                target = self._forward(self.freeze_target(), clean)
-            return self.loss_function(logits.softmax(1), target.softmax(1))
+                target = self._forward(self.freeze_target(), clean).softmax(1)
+            return self.loss_function(self.predict(images).softmax(1), target)
         if self.label_key not in batch:
             raise KeyError(
                 f"recognition task {self.name!r}: the batch has no key {self.label_key!r}, only {sorted(batch)}"
             )
-        truth = batch[self.label_key]
-        return self.loss_function(logits, truth.to(logits.device, non_blocking=True))
+        logits = self.predict(images)
+        return self.loss_function(logits, batch[self.label_key].to(logits.device, non_blocking=True))
 
     def set_mode(self) -> None:
         """Put the network into training mode, or evaluation mode when it is frozen."""

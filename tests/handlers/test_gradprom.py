@@ -188,6 +188,43 @@ def test_unsupervised_target_is_a_copy_from_the_beginning_of_the_cascade():
     assert not all(torch.equal(a, b) for a, b in zip(task.network.parameters(), initial, strict=True))
 
 
+def test_unsupervised_target_keeps_the_batch_statistics_from_before_the_cascade():
+    system = System(supervised=False)
+    task = system.tasks[0]
+    task.network = nn.Sequential(nn.BatchNorm2d(1, dtype=torch.float64), task.network)
+    task.optimizer = torch.optim.SGD(task.network.parameters(), lr=RATE)
+    system.train(batches(2))
+    assert torch.equal(task.target_network[0].running_mean, torch.zeros(1, dtype=torch.float64))
+    assert not torch.equal(task.network[0].running_mean, torch.zeros(1, dtype=torch.float64))
+
+
+def test_clean_accuracy_survives_unsupervised_training():
+    """With the live network as its own target it would fall: the loss has a trivial minimum there."""
+    torch.manual_seed(0)
+    data = batches(40, size=8, dtype=torch.float64)
+    for batch in data:
+        batch["label"] = batch["label"] * 0.2 + batch["class"].view(-1, 1, 1, 1) * 0.4
+        batch["image"] = batch["label"] + 0.3 * torch.randn_like(batch["label"])
+    system = System(supervised=False)
+    task = system.tasks[0]
+    pretrain = torch.optim.Adam(task.network.parameters(), lr=1e-2)
+    for batch in data:
+        pretrain.zero_grad()
+        nn.functional.cross_entropy(task.network(batch["label"]), batch["class"]).backward()
+        pretrain.step()
+
+    def accuracy() -> float:
+        with torch.no_grad():
+            right = [(task.network(b["label"]).argmax(1) == b["class"]).double().mean() for b in data]
+        return float(torch.stack(right).mean())
+
+    before = accuracy()
+    assert before > 0.9
+    task.optimizer = torch.optim.Adam(task.network.parameters(), lr=1e-3)
+    system.train(data, epochs=4)
+    assert accuracy() > before - 0.05
+
+
 def test_frozen_network_stays_in_evaluation_mode_and_keeps_its_statistics():
     system = System(trainable=False)
     task = system.tasks[0]
