@@ -90,18 +90,7 @@ class File:
             raise InputError(f"{key}: expected an existing file, found {value!r}")
 
 
-@dataclass(frozen=True)
-class Folder:
-    """An existing folder."""
-
-    def check(self, key: str, value: Any) -> None:
-        """Raise an InputError naming the key unless the value is allowed."""
-        if not Path(str(value)).is_dir():
-            raise InputError(f"{key}: expected an existing folder, found {str(value)!r}")
-
-
-SETTINGS: dict[str, Number | Choice | Flag | File | Folder] = {
-    "dataset_dir": Folder(),
+SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "seed": Number(0, 2**32 - 1, whole=True),
     "strategy": Choice([*RULES, "none"]),
     "auxiliary": Choice(["diagnosis", "segmentation", "both"]),
@@ -125,7 +114,6 @@ SETTINGS: dict[str, Number | Choice | Flag | File | Folder] = {
     "accumulation_steps": Number(1, whole=True),
     "amp": Flag(),
     "resume": Flag(),
-    "ckpt_path": File(),
     "imagenet_weights": File(),
 }
 """Settings by the key that they have in every bundle."""

@@ -91,7 +91,9 @@ class ResumableCheckpoint:
     def _restore(self, engine: Engine) -> None:
         if not self.resume:
             return
-        if not self.must_exist and not self.source.is_file():
+        if not self.source.is_file():
+            if self.must_exist:
+                raise InputError(f"ckpt_path: expected an existing file, found {str(self.source)!r}")
             logger.info("%s: no checkpoint to resume from, %s starts anew", self.source, self.stage)
             return
         content = weights.read(self.source)

@@ -111,7 +111,7 @@ class Fault:
 
 
 FAULTS = {
-    "missing folder": Fault(["dataset_dir", "existing folder", "/nowhere"], {"dataset_dir": "/nowhere"}),
+    "missing folder": Fault(["dataset_dir", "is not a folder", "/nowhere"], {"dataset_dir": "/nowhere"}),
     "empty folder": Fault(["dataset_dir", "is empty", "can be had from"], make=empty),
     "images without masks": Fault(["mask", "2", "ISIC_"], make=no_masks),
     "images without classes": Fault(["class", "3", "ISIC_"], make=no_classes),
