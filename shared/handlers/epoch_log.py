@@ -14,6 +14,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from shared.files import make_folder, write_atomically
+from shared.handlers.output import last_loss
 
 logger = logging.getLogger(__name__)
 FORMS = {"loss": "loss {:.4g}", "val_psnr": "PSNR {:.2f} dB", "val_ssim": "SSIM {:.3f}"}
@@ -75,8 +76,7 @@ class EpochLog:
         self._began = time.perf_counter()
 
     def _collect(self, engine: Engine) -> None:
-        output: Any = engine.state.output
-        self._losses.append(float((output[0] if isinstance(output, list) else output)["loss"]))
+        self._losses.append(last_loss(engine))
 
     def _line(self, engine: Engine, row: Mapping[str, float]) -> str:
         parts = [f"{self.title} epoch {engine.state.epoch}/{engine.state.max_epochs}"]

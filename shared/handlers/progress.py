@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from tqdm import tqdm
+
+from shared.handlers.output import last_loss
 
 logger = logging.getLogger(__name__)
 PLAIN_INTERVAL = 30.0
@@ -46,10 +47,8 @@ class Progress:
 
     def losses(self, engine: Engine) -> dict[str, float]:
         """Return the losses of the last iteration by name."""
-        output: Any = engine.state.output
-        loss = float((output[0] if isinstance(output, list) else output)["loss"])
         tasks = getattr(engine.state, self.gradprom, {})
-        return {"loss": loss, **{f"L_VR {name}": step["loss"] for name, step in tasks.items()}}
+        return {"loss": last_loss(engine), **{f"L_VR {name}": step["loss"] for name, step in tasks.items()}}
 
     def __call__(self, engine: Engine) -> None:
         """Log a line when the last one is long enough ago."""

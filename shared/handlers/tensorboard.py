@@ -8,6 +8,8 @@ from typing import Any
 from ignite.engine import Engine
 from monai.handlers import TensorBoardStatsHandler
 
+from shared.handlers.output import last_loss
+
 
 class TensorBoardCurves(TensorBoardStatsHandler):
     """Write L_IP, and per task L_VR, cosine and norm ratio, every step; acceptance and validation every epoch.
@@ -30,10 +32,8 @@ class TensorBoardCurves(TensorBoardStatsHandler):
         self.title = title
 
     def _default_iteration_writer(self, engine: Engine, writer: Any) -> None:
-        output: Any = engine.state.output
         step = engine.state.iteration
-        loss = (output[0] if isinstance(output, list) else output)["loss"]
-        writer.add_scalar(f"{self.title}/loss", float(loss), step)
+        writer.add_scalar(f"{self.title}/loss", last_loss(engine), step)
         for task, values in getattr(engine.state, self.gradprom, {}).items():
             for name in ("loss", "cosine", "norm_ratio"):
                 if math.isfinite(values[name]):
