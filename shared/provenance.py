@@ -86,6 +86,20 @@ def read(folder: str | Path) -> dict[str, Any] | None:
     return content
 
 
+def setting(ckpt_path: str | Path, key: str, default: Any) -> Any:
+    """Return what the provenance beside some weights says about them, for example the ``scale`` they enlarge by.
+
+    Args:
+        ckpt_path: file of the weights.
+        key: of the provenance.
+        default: answer where there is no provenance, or it does not tell.
+
+    Raises:
+        InputError: when the provenance is no JSON object.
+    """
+    return (read(Path(ckpt_path).parent) or {}).get(key, default)
+
+
 def protect(folder: str | Path, phantom: bool) -> None:
     """Refuse to let a run on phantom data overwrite weights trained on real data.
 

@@ -53,18 +53,18 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words.
+    """One of some words or numbers.
 
     Attributes:
-        values: the words.
+        values: what is allowed.
     """
 
-    values: Sequence[str]
+    values: Sequence[str | int]
 
     def check(self, key: str, value: Any) -> None:
         """Raise an InputError naming the key unless the value is allowed."""
         if value not in self.values:
-            raise InputError(f"{key}: expected one of {', '.join(self.values)}, found {value!r}")
+            raise InputError(f"{key}: expected one of {', '.join(map(str, self.values))}, found {value!r}")
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,14 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "profile": Choice(["cpu", "full"]),
     "backbone": Choice(["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]),
     "sigma": Number(0),
+    "sigma_min": Number(0),
+    "sigma_max": Number(0),
+    "scale": Choice([2, 4]),
     "clip_degraded": Flag(),
     "image_size": Number(16, whole=True),
     "crop_size": Number(16, whole=True),
+    "patch_size": Number(16, whole=True),
+    "channels": Choice([1, 3]),
     "batch_size": Number(1, whole=True),
     "max_epochs": Number(1, whole=True),
     "pretrain_epochs": Number(1, whole=True),
