@@ -7,6 +7,7 @@ to the enhancement network's parameters, every rule here moves along
     G_IP + sum_k  w_k * c(s_k) * G_VR,k        with  s_k = cos(G_IP, G_VR,k)
 
 and differs only in ``c``: a gate (:class:`GradientPromotion`), a ramp (:class:`CosineWeighted`), or 1 (:class:`Sum`).
+:mod:`shared.torchjd_rules` has further ones, by TorchJD's aggregators.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from shared.errors import InputError
 
 Gradients = Sequence[Tensor]
 
@@ -43,9 +48,9 @@ class Update:
 
 
 class UpdateRule(ABC):
-    """Base of all rules: validates its input once, measures, and leaves the decision to :meth:`coefficient`.
+    """Base of all rules, called ``rule(main, auxiliaries, weights)``. Its inputs are never modified.
 
-    A rule is called ``rule(main, auxiliaries, weights)``. Its inputs are never modified.
+    A rule that remembers earlier calls has ``state_dict`` and ``load_state_dict`` too; they go into checkpoints.
 
     Attributes:
         is_plain_sum: the combined gradient equals that of one weighted sum of the losses, so that a trainer may
@@ -55,13 +60,6 @@ class UpdateRule(ABC):
     is_plain_sum = False
 
     @abstractmethod
-    def coefficient(self, cosine: float) -> float | None:
-        """Return what multiplies ``weight * gradient``, or None to leave the auxiliary out.
-
-        Args:
-            cosine: cosine between main and auxiliary gradient, in [-1, 1].
-        """
-
     def __call__(self, main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> Update:
         """Combine one main with any number of auxiliary gradients.
 
@@ -73,7 +71,25 @@ class UpdateRule(ABC):
         Raises:
             ValueError: when lengths or shapes differ, or a weight is negative or not finite.
         """
-        _check(main, auxiliaries, weights)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class CosineRule(UpdateRule):
+    """Base of the rules above: measures once, and leaves the decision to :meth:`coefficient`."""
+
+    @abstractmethod
+    def coefficient(self, cosine: float) -> float | None:
+        """Return what multiplies ``weight * gradient``, or None to leave the auxiliary out.
+
+        Args:
+            cosine: cosine between main and auxiliary gradient, in [-1, 1].
+        """
+
+    def __call__(self, main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> Update:
+        """Combine the gradients; see :class:`UpdateRule`."""
+        check_gradients(main, auxiliaries, weights)
         main_norm, norms, cosines = _measure(main, auxiliaries)
         coefficients = [None if math.isnan(s) else self.coefficient(s) for s in cosines]
         combined = [g.clone() for g in main]
@@ -82,11 +98,8 @@ class UpdateRule(ABC):
                 torch._foreach_add_(combined, list(gradients), alpha=weight * c)
         return Update(combined, cosines, [c is not None for c in coefficients], main_norm, norms)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
-
-class GradientPromotion(UpdateRule):
+class GradientPromotion(CosineRule):
     """GradProm's gate (section 3.2): let the recognition gradient in while it agrees, s >= 0.
 
     Every auxiliary is gated on its own. The paper writes G_VR as the derivative with respect to the recognition
@@ -98,7 +111,7 @@ class GradientPromotion(UpdateRule):
         return 1.0 if cosine >= 0 else None
 
 
-class CosineWeighted(UpdateRule):
+class CosineWeighted(CosineRule):
     """GradProm's Lemma 3.1: weigh the recognition gradient by max(0, s).
 
     The lemma has no lambda, which is ``weight=1``; the tables use the same lambda as for the other rules.
@@ -109,7 +122,7 @@ class CosineWeighted(UpdateRule):
         return cosine if cosine >= 0 else None
 
 
-class Sum(UpdateRule):
+class Sum(CosineRule):
     """Joint training (equation 1): always add the weighted recognition gradient."""
 
     is_plain_sum = True
@@ -119,11 +132,32 @@ class Sum(UpdateRule):
         return 1.0
 
 
+def _torchjd(name: str) -> UpdateRule:
+    """Return a rule of TorchJD's; it is an extra, so it is imported here and no earlier.
+
+    Raises:
+        InputError: when TorchJD, or the solver that its rule needs, is not installed.
+    """
+    try:
+        from shared.torchjd_rules import NAMED
+
+        return NAMED[name]()
+    except ImportError as err:
+        reason = str(err).splitlines()[0].split(" Install")[0].rstrip(".")
+        raise InputError(f"strategy {name!r}: {reason}; expected: pip install -e '.[torchjd]'") from err
+
+
+TORCHJD = (
+    "pcgrad", "gradvac", "upgrad", "dualproj", "cagrad", "aligned_mtl", "config", "graddrop", "mgda", "imtl_g",
+)
+"""Strategies that TorchJD makes, see :mod:`shared.torchjd_rules`."""
+
 RULES: dict[str, Callable[[], UpdateRule]] = {
     "gradprom": GradientPromotion,
     "gradprom_cosine": CosineWeighted,
     "joint": Sum,
     "frozen": Sum,
+    **{name: partial(_torchjd, name) for name in TORCHJD},
 }
 """Rules by the name of the strategy that uses them (``none`` is a trainer without the handler)."""
 
@@ -132,7 +166,7 @@ def get(name: str) -> UpdateRule:
     """Return the rule of a strategy, for example ``get("gradprom")``.
 
     Raises:
-        ValueError: when there is no rule of that name.
+        ValueError: when there is no rule of that name, or what it needs is not installed.
     """
     if name not in RULES:
         close = get_close_matches(name, RULES, n=1)
@@ -141,7 +175,12 @@ def get(name: str) -> UpdateRule:
     return RULES[name]()
 
 
-def _check(main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> None:
+def check_gradients(main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> None:
+    """Check the arguments of a rule.
+
+    Raises:
+        ValueError: when lengths or shapes differ, or a weight is negative or not finite.
+    """
     if len(auxiliaries) != len(weights):
         raise ValueError(f"weights: expected one per auxiliary ({len(auxiliaries)}), found {len(weights)}")
     for weight in weights:
@@ -162,7 +201,16 @@ def _measure(main: Gradients, auxiliaries: Sequence[Gradients]) -> tuple[float, 
     values = torch.stack(products).tolist()
     main_norm = math.sqrt(values[0]) if values[0] >= 0 else math.nan
     norms = [math.sqrt(v) if v >= 0 else math.nan for v in values[1::2]]
-    return main_norm, norms, [_cosine(d, main_norm, n) for d, n in zip(values[2::2], norms, strict=True)]
+    return main_norm, norms, [cosine(d, main_norm, n) for d, n in zip(values[2::2], norms, strict=True)]
+
+
+def inner_products(rows: Sequence[Gradients]) -> np.ndarray:
+    """Return all inner products between some gradients, [K, K] in double precision; one transfer from the device."""
+    upper = [(i, j) for i in range(len(rows)) for j in range(i, len(rows))]
+    result = np.empty((len(rows), len(rows)))
+    for (i, j), value in zip(upper, torch.stack([_dot(rows[i], rows[j]) for i, j in upper]).tolist(), strict=True):
+        result[i, j] = result[j, i] = value
+    return result
 
 
 def _dot(a: Gradients, b: Gradients) -> Tensor:
@@ -173,7 +221,8 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def _cosine(dot: float, norm_a: float, norm_b: float) -> float:
+def cosine(dot: float, norm_a: float, norm_b: float) -> float:
+    """Return the cosine for an inner product and two norms: 0 where a norm is 0, NaN where a value is not finite."""
     if not (math.isfinite(dot) and math.isfinite(norm_a) and math.isfinite(norm_b)):
         return math.nan
     if norm_a == 0 or norm_b == 0:

@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from shared import update_rules
 from shared.handlers.distributed import agree, average, broadcast
 from shared.handlers.finite import NonFiniteError, batch_ids, check_loss
+from shared.handlers.resume import Stateful
 from shared.handlers.statistics import GateStatistics
 from shared.recognition import RecognitionTask
 
@@ -124,15 +125,18 @@ class GradPromHandler:
             self._collect(engine, task, prediction)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return gate statistics and the recognition tasks' states."""
-        return {"statistics": self.statistics.state_dict(), "tasks": {t.name: t.state_dict() for t in self.tasks}}
+        """Return gate statistics, the recognition tasks' states and that of a rule which remembers."""
+        state = {"statistics": self.statistics.state_dict(), "tasks": {t.name: t.state_dict() for t in self.tasks}}
+        return {**state, "rule": self.rule.state_dict()} if isinstance(self.rule, Stateful) else state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave.
 
         Raises:
-            KeyError: when the state knows other tasks.
+            KeyError: when the state knows other tasks, or lacks that of the rule.
         """
+        if isinstance(self.rule, Stateful):
+            self.rule.load_state_dict(state["rule"])
         for task in self.tasks:
             task.load_state_dict(state["tasks"][task.name])
         self.statistics.load_state_dict(state["statistics"])
