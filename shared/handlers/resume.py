@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from ignite.engine import Engine, Events
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "checkpoint.pt"
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """What a checkpoint can hold."""
 
@@ -116,6 +117,7 @@ class ResumableCheckpoint:
             if isinstance(target, nn.Module):
                 weights.load_into(target, state, self.source)
                 continue
+            self._check_schedule(target, state)
             try:
                 target.load_state_dict(state)
             except (KeyError, ValueError, RuntimeError) as err:
@@ -130,6 +132,15 @@ class ResumableCheckpoint:
         logger.info("%s resumes after epoch %d of %s from %s", self.stage, epoch, max_epochs, self.source)
         if is_distributed():
             torch.distributed.barrier()
+
+    def _check_schedule(self, target: Any, state: Mapping[str, Any]) -> None:
+        """Refuse a learning-rate cycle of another length: it would end before the run does, or not at its end."""
+        made_for, wanted = state.get("total_steps"), getattr(target, "total_steps", None)
+        if made_for is not None and wanted is not None and made_for != wanted:
+            raise InputError(
+                f"{self.source}: found a learning-rate cycle of {made_for} steps, expected one of {wanted}; continue "
+                "with the max_epochs and batch_size that the run began with"
+            )
 
     @staticmethod
     def _set_epoch(engine: Engine, epoch: int) -> None:

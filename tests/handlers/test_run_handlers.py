@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import from_engine
+from monai.handlers import LrScheduleHandler, from_engine
 from monai.handlers.regression_metrics import PeakSignalToNoiseRatio
 from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -158,6 +158,21 @@ def test_checkpoint_continues_exactly(tmp_path, resume):
     assert evaluator2.state.best_metric == evaluator.state.best_metric
     assert evaluator2.state.best_metric_epoch == evaluator.state.best_metric_epoch
     assert handler2.statistics.totals == handler.statistics.totals
+
+
+@pytest.mark.parametrize("steps", [6, 12])
+def test_a_learning_rate_cycle_of_another_length_is_refused(tmp_path, steps):
+    def run(total_steps: int, epochs: int, resume: bool = False) -> None:
+        system = System()
+        cycle = torch.optim.lr_scheduler.OneCycleLR(system.optimizer, 0.1, total_steps=total_steps)
+        step = LrScheduleHandler(cycle, print_lr=False, epoch_level=False)
+        keep = ResumableCheckpoint(str(tmp_path), "cascade", {"lr_scheduler": cycle}, resume=resume)
+        trainer_of(system, [step, keep], epochs=epochs).run()
+
+    run(9, 1)
+    run(9, 3, resume=True)
+    with pytest.raises(InputError, match=f"found a learning-rate cycle of 9 steps, expected one of {steps}; continue"):
+        run(steps, 4, resume=True)
 
 
 def test_checkpoint_is_ignored_unless_asked_for(tmp_path):
