@@ -3,7 +3,7 @@
 from shared.degradations.base import Degradation
 from shared.degradations.chains import challenging
 from shared.degradations.dictionary import Degraded
-from shared.degradations.noise import GaussianNoise, PoissonNoise
+from shared.degradations.noise import GaussianNoise, PoissonNoise, SaltAndPepperNoise, SpeckleNoise
 from shared.degradations.resolution import BicubicDownsample, GaussianBlur
 
 __all__ = [
@@ -13,5 +13,7 @@ __all__ = [
     "GaussianBlur",
     "GaussianNoise",
     "PoissonNoise",
+    "SaltAndPepperNoise",
+    "SpeckleNoise",
     "challenging",
 ]
