@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from shared.networks.pretrained import WeightReport, load_imagenet_resnet, load_srresnet
+from shared.networks.residual import Enlarge, ResidualEnhancement, Restormer, SmallUNet
 from shared.networks.srresnet import SRResNet
 
-__all__ = ["SRResNet", "WeightReport", "load_imagenet_resnet", "load_srresnet"]
+__all__ = [
+    "Enlarge",
+    "ResidualEnhancement",
+    "Restormer",
+    "SRResNet",
+    "SmallUNet",
+    "WeightReport",
+    "load_imagenet_resnet",
+    "load_srresnet",
+]
