@@ -100,15 +100,20 @@ def setting(ckpt_path: str | Path, key: str, default: Any) -> Any:
     return (read(Path(ckpt_path).parent) or {}).get(key, default)
 
 
-def protect(folder: str | Path, phantom: bool) -> None:
+def protect(folder: str | Path, phantom: bool, file: str = "model.pt") -> None:
     """Refuse to let a run on phantom data overwrite weights trained on real data.
+
+    Args:
+        folder: of the weights.
+        phantom: whether the run is on phantom data.
+        file: name of the weights.
 
     Raises:
         InputError: when that would happen.
     """
     before = read(folder)
-    if phantom and before is not None and not before.get("phantom", False) and (Path(folder) / "model.pt").exists():
+    if phantom and before is not None and not before.get("phantom", False) and (Path(folder) / file).exists():
         raise InputError(
-            f"{Path(folder) / 'model.pt'}: found weights trained on real data, which a run on phantom data must not "
+            f"{Path(folder) / file}: found weights trained on real data, which a run on phantom data must not "
             "overwrite; point MONAI_DATA_DIRECTORY or --dataset_dir at real data, or give another folder by --ckpt_dir"
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from monai.engines import SupervisedTrainer
 from monai.engines.utils import PrepareBatch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
@@ -58,10 +59,12 @@ def build_tasks(
         imagenet_weights: file with a torchvision ResNet state dict of the networks' depth.
 
     Raises:
-        InputError: when ``auxiliary`` is unknown or the file does not fit.
+        InputError: when ``auxiliary`` is unknown or has no network here, or the file does not fit.
     """
     tasks = []
     for kind in auxiliaries(auxiliary):
+        if kind not in networks:
+            raise InputError(f"auxiliary: this bundle's data know {' and '.join(networks)} alone, found {auxiliary!r}")
         network = networks[kind]()
         _check_differentiable(kind, network)
         if imagenet_weights:
@@ -128,7 +131,8 @@ class PrepareRecognitionBatch(PrepareBatch):
     """Give a stock trainer images [B, C, H, W] and all ground truth of a batch, on the device.
 
     Args:
-        images: batch key of what the networks look at: "label" (clean) or "image" (degraded).
+        images: batch key of what the networks look at: "label" (clean) or "image" (degraded; enlarged by bicubic
+            interpolation to the size of the clean image where it is smaller, since the ground truth is of that size).
     """
 
     def __init__(self, images: str = "label") -> None:
@@ -147,7 +151,24 @@ class PrepareRecognitionBatch(PrepareBatch):
             return tensor.to(device=device, non_blocking=non_blocking, **kwargs)
 
         truth: Any = {key: move(batchdata[key]) for key in LABEL_KEYS.values() if key in batchdata}
-        return move(batchdata[self.images]), truth
+        images, size = move(batchdata[self.images]), batchdata["label"].shape[-2:]
+        if images.shape[-2:] != size:
+            images = nn.functional.interpolate(images, size=size, mode="bicubic", align_corners=False)
+        return images, truth
+
+
+def train_recognition(trainer: SupervisedTrainer | None) -> None:
+    """Run the training of the recognition networks, in a run that has nothing else to train.
+
+    Args:
+        trainer: None where a bundle makes none, for data without labels.
+
+    Raises:
+        InputError: when there is no trainer.
+    """
+    if trainer is None:
+        raise InputError("recognition alone: the data have no labels to learn from, expected masks or classes")
+    trainer.run()
 
 
 def _supervised_loss(kind: str) -> nn.Module:

@@ -45,6 +45,12 @@ def test_kind_and_supervision_decide_about_loss_and_key():
     assert isinstance(b.loss_function, nn.MSELoss)
 
 
+@pytest.mark.parametrize("auxiliary", ["segmentation", "both"])
+def test_auxiliary_without_a_network(auxiliary):
+    with pytest.raises(InputError, match=f"auxiliary: this bundle's data know diagnosis alone, found '{auxiliary}'"):
+        build_tasks({"diagnosis": NETWORKS["diagnosis"]}, auxiliary)
+
+
 def test_unknown_auxiliary():
     with pytest.raises(InputError, match="auxiliary: expected one of .* found 'detection'"):
         build_tasks(NETWORKS, "detection")

@@ -6,6 +6,7 @@ from shared.handlers.epoch_log import EpochLog
 from shared.handlers.finite import FiniteLoss, NonFiniteError
 from shared.handlers.gradprom import GradPromHandler
 from shared.handlers.progress import Progress
+from shared.handlers.recognition_weights import LoadRecognition, SaveRecognition
 from shared.handlers.resume import ResumableCheckpoint
 from shared.handlers.seeding import EpochSeed
 from shared.handlers.tensorboard import TensorBoardCurves
@@ -18,10 +19,12 @@ __all__ = [
     "FiniteLoss",
     "GradPromHandler",
     "LoadBestModel",
+    "LoadRecognition",
     "NonFiniteError",
     "Progress",
     "RenewBatchStatistics",
     "ResumableCheckpoint",
+    "SaveRecognition",
     "TensorBoardCurves",
     "use",
 ]
