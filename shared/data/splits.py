@@ -43,7 +43,7 @@ def split_groups(groups: Iterable[str], test: float = 0.2, validation: float = 0
     for name, fraction in (("test", test), ("validation", validation)):
         if not 0 <= fraction < 1:
             raise InputError(f"{name} fraction {fraction} is not in [0, 1)")
-    ordered = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    ordered = in_hash_order(groups, seed)
     tests = _portion(len(ordered), test)
     validations = _portion(len(ordered) - tests, validation)
     if tests + validations >= len(ordered):
@@ -51,6 +51,11 @@ def split_groups(groups: Iterable[str], test: float = 0.2, validation: float = 0
     sections = ["test"] * tests + ["validation"] * validations
     sections += ["training"] * (len(ordered) - len(sections))
     return dict(zip(ordered, sections, strict=True))
+
+
+def in_hash_order(groups: Iterable[str], seed: int = 0) -> list[str]:
+    """Return each group once, in an order that depends on the seed and on no library version or file order."""
+    return sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
 
 
 def _portion(count: int, fraction: float) -> int:
