@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.data import decollate_batch
-from torch.nn import functional
 
 from shared.errors import InputError
 from shared.files import make_folder, write_atomically
 from shared.metrics import psnr, ssim
 from shared.metrics.image_quality import BORDER
 from shared.recognition import RecognitionTask
+from shared.reporting.images import enlarged, plain
 from shared.reporting.panel import PanelRow, SpreadSample, check_orientation, draw_panel
 from shared.reporting.recognition import recognise
 from shared.reporting.rows import ImageRow, Recognition, gather, is_main_process
@@ -120,8 +120,8 @@ class EnhancementReport:
             raise InputError(f"each test image needs the key {self.id_key!r}, found {sorted(map(str, item))}")
         identity = str(item[self.id_key])
         try:
-            clean, enhanced = _plain(images["label"]), _plain(images["pred"])
-            degraded = _enlarged(_plain(images["image"]), clean)
+            clean, enhanced = plain(images["label"]), plain(images["pred"])
+            degraded = enlarged(plain(images["image"]), clean)
             quality = self._quality(degraded, enhanced, clean, item.get(self.region_key))
             recognition = self._recognition(degraded, enhanced, clean, item)
         except ValueError as err:
@@ -138,7 +138,7 @@ class EnhancementReport:
                     clean.cpu(),
                     degraded_caption=_caption(quality["degraded"]),
                     enhanced_caption=_caption(quality["enhanced"]),
-                    mask=None if mask is None else _plain(mask).cpu(),
+                    mask=None if mask is None else plain(mask).cpu(),
                 )
             )
 
@@ -146,11 +146,11 @@ class EnhancementReport:
         self, degraded: torch.Tensor, enhanced: torch.Tensor, clean: torch.Tensor, region: torch.Tensor | None
     ) -> dict[str, dict[str, float]]:
         versions = {"degraded": degraded}
-        versions |= {name: _plain(method(degraded)).to(clean.device) for name, method in self.baselines.items()}
+        versions |= {name: plain(method(degraded)).to(clean.device) for name, method in self.baselines.items()}
         versions["enhanced"] = enhanced
         quality = {name: _compare(name, image, clean) for name, image in versions.items()}
         # A slice at the edge of a body may have a region too small for a single window: no value rather than a crash.
-        if region is not None and (_plain(region)[..., BORDER:-BORDER, BORDER:-BORDER] > 0.5).any():
+        if region is not None and (plain(region)[..., BORDER:-BORDER, BORDER:-BORDER] > 0.5).any():
             for name, image in versions.items():
                 inside = _compare(name, image, clean, region)
                 quality[name] |= {f"{metric}_region": value for metric, value in inside.items()}
@@ -189,17 +189,6 @@ class EnhancementReport:
                 blocks.append(f"Recognition task {task.name!r} was left out: the test set has no ground truth for it.")
         blocks.append("Written: " + ", ".join(str(self.output_dir / file) for file in files))
         self.logger.info("\n\n".join(blocks))
-
-
-def _plain(image: torch.Tensor) -> torch.Tensor:
-    """Return the image as a plain float tensor; a MetaTensor carries its metadata through every operation."""
-    return torch.as_tensor(image).detach().as_subclass(torch.Tensor).float()
-
-
-def _enlarged(degraded: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    if degraded.shape[1:] == clean.shape[1:]:
-        return degraded
-    return functional.interpolate(degraded[None], size=clean.shape[1:], mode="bicubic", align_corners=False)[0]
 
 
 def _compare(
