@@ -1,0 +1,172 @@
+"""Runs are made once, continue where they were, and share stage (a)."""
+
+import json
+import logging
+import sys
+
+import pytest
+import torch
+from filelock import FileLock
+from monai.bundle import run as run_bundle
+
+from shared.errors import InputError
+from shared.reproduction import runs
+from shared.reproduction.experiments import trained
+from shared.reproduction.model import Run
+from shared.reproduction.profiles import PROFILES
+from shared.reproduction.runs import Runner, command_line, config_files, weights_hash
+
+GRADPROM = Run("gradprom_isic", {"strategy": "gradprom", "sigma": 0.1})
+JOINT = Run("gradprom_isic", {"strategy": "joint", "sigma": 0.3, "weight": 0.01})
+
+
+def test_identity_does_not_depend_on_the_order_of_overrides_and_on_nothing_else():
+    assert Run("b", {"a": 1, "c": 2}) == Run("b", {"c": 2, "a": 1})
+    assert Run("b", {"a": 1, "c": 2}).identity() == Run("b", {"c": 2, "a": 1}).identity()
+    different = [
+        Run("b"), Run("c"), Run("b", {"a": 1}), Run("b", {"a": 2}), Run("b", overlays=("x.json",)),
+        Run("b", kind="recognition"), Run("b", trained=Run("b")), Run("b", trained=Run("c")),
+    ]
+    assert len({run.identity() for run in different}) == len(different) == len(set(different))
+
+
+def test_a_run_that_is_done_is_not_done_again(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    assert runner.record(GRADPROM, 0) is None
+    assert runner.make(GRADPROM, 0)
+    assert [run_id for run_id, _ in bundles.calls] == ["pretraining", "training"]
+    assert runner.make(GRADPROM, 0)
+    assert Runner(tmp_path).make(GRADPROM, 0)
+    assert len(bundles.calls) == 2
+    record = runner.record(GRADPROM, 0)
+    assert record["identity"] == GRADPROM.identity()
+    assert record["phantom"] is True
+    assert len(record["weights_sha256"]) == 64
+    assert not (runner.folder(GRADPROM, 0) / "models" / "checkpoint.pt").exists()
+
+
+def test_stage_a_is_shared_by_runs_that_differ_in_the_cascade_alone(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    for run, seed in [(GRADPROM, 0), (JOINT, 0), (Run("gradprom_isic", {"sigma": 0.1}, ("challenging.json",)), 0)]:
+        runner.make(run, seed)
+    assert [run_id for run_id, _ in bundles.calls].count("pretraining") == 1
+    starts = {call["ckpt_path"] for run_id, call in bundles.calls if run_id == "training"}
+    assert len(starts) == 1
+    runner.make(JOINT, 1)
+    runner.make(JOINT.with_overrides(backbone="resnet101"), 1)
+    runner.make(JOINT.with_overrides(auxiliary="segmentation"), 1)
+    assert [run_id for run_id, _ in bundles.calls].count("pretraining") == 4
+
+
+def test_a_run_that_was_killed_continues_from_its_own_checkpoint(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    bundles.fails["gradprom"] = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        runner.make(GRADPROM, 0)
+    assert runner.record(GRADPROM, 0) is None
+    bundles.fails.clear()
+    runner.make(GRADPROM, 0)
+    last = bundles.calls[-1][1]
+    assert last["resume"] is True
+    assert "ckpt_path" not in last
+    assert runner.record(GRADPROM, 0) is not None
+
+
+def test_recognition_runs_have_a_stage_a_of_their_own_and_evaluations_take_weights(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    alone = Run("gradprom_isic", {"sigma": 0.1}, ("recognition_alone.json",), "recognition")
+    runner.make(alone, 0)
+    assert [run_id for run_id, _ in bundles.calls] == ["training"]
+    assert "ckpt_path" not in bundles.calls[0][1]
+    other = Run("gradprom_isic", {**GRADPROM.overrides, "test_dataset": "lizard"}, kind="evaluation", trained=GRADPROM)
+    runner.make(other, 0)
+    run_id, call = bundles.calls[-1]
+    assert run_id == "evaluating"
+    assert call["ckpt_dir"] == str(runner.folder(GRADPROM, 0) / "models")
+    assert runner.record(other, 0)["weights_sha256"] == runner.record(GRADPROM, 0)["weights_sha256"]
+    assert runner.record(other, 0)["trained"] == GRADPROM.identity()
+
+
+def test_data_sets_are_passed_on_and_not_mixed(bundles, tmp_path):
+    runner = Runner(tmp_path, {"isic": "/data/isic"})
+    runner.make(GRADPROM, 0)
+    assert all(call["dataset_dir"] == "/data/isic" for _, call in bundles.calls)
+    with pytest.raises(InputError, match="run on /data/isic, expected one on the default data; give another --out"):
+        Runner(tmp_path).make(GRADPROM, 0)
+
+
+def test_a_damaged_record_is_named(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    runner.make(GRADPROM, 0)
+    (runner.folder(GRADPROM, 0) / "run.json").write_text("{")
+    with pytest.raises(InputError, match=r"run\.json: found no record of a run"):
+        runner.record(GRADPROM, 0)
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    folder = runner.folder(GRADPROM, 0)
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        assert runner.make(GRADPROM, 0, wait=False) is False
+    assert bundles.calls == []
+    assert runner.make(GRADPROM, 0, wait=False) is True
+
+
+def test_what_a_bundle_says_goes_to_a_file_and_logging_is_as_before(bundles, tmp_path, capsys):
+    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
+    early = logging.StreamHandler(sys.stdout)
+    logger = logging.getLogger("made.at.import")
+    logger.addHandler(early)
+    stream = early.stream
+    runner = Runner(tmp_path)
+    runner.make(GRADPROM, 0)
+    assert capsys.readouterr().out == ""
+    assert "said by the bundle" in (runner.folder(GRADPROM, 0) / "log.txt").read_text()
+    assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
+    assert early.stream is stream
+    logger.removeHandler(early)
+
+
+def test_hash_is_that_of_the_values(tmp_path):
+    state = {"a": torch.arange(6.0).reshape(2, 3), "b": {"c": torch.tensor([1, 2])}, "empty": torch.zeros(0)}
+    torch.save(state, tmp_path / "one.pt")
+    torch.save(dict(reversed(state.items())), tmp_path / "two.pt")
+    assert weights_hash(tmp_path / "one.pt") == weights_hash(tmp_path / "two.pt")
+    for key, other in {"a": state["a"].reshape(3, 2), "b": {"c": torch.tensor([1, 3])}, "d": torch.zeros(1)}.items():
+        torch.save({**state, key: other}, tmp_path / "three.pt")
+        assert weights_hash(tmp_path / "three.pt") != weights_hash(tmp_path / "one.pt")
+
+
+def test_command_line_can_be_typed_from_the_repository():
+    text = command_line("training", config_files(Run("gradprom_isic", overlays=("smoke.json",))), {"sigma": 0.1})
+    files = "\"['bundles/gradprom_isic/configs/train.json', 'shared/configs/smoke.json']\""
+    assert text == f"python -m monai.bundle run training --config_file {files} --sigma 0.1"
+
+
+@pytest.mark.slow
+def test_a_run_with_a_shared_stage_a_equals_one_without_bit_for_bit(tmp_path, monkeypatch):
+    """And a run that was stopped in the cascade equals both; each in the same process after other runs."""
+    profile = PROFILES["smoke"]
+    size = {"train#dataset#data": "$@train#datalist[:8]", "max_epochs": 2, "image_size": 16}
+    run = profile.apply(trained("gradprom_isic", "diagnosis", "gradprom", sigma=0.1)).with_overrides(**size)
+    runner = Runner(tmp_path / "shared")
+
+    def stop_in_the_cascade(**words):
+        run_bundle(**words, **({"max_epochs": 1} if words["run_id"] == "training" else {}))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "run_bundle", lambda **words: run_bundle(**words))
+    runner.make(run.with_overrides(strategy="joint"), 0)
+    monkeypatch.setattr(runs, "run_bundle", lambda max_epochs, **words: stop_in_the_cascade(**words))
+    with pytest.raises(KeyboardInterrupt):
+        runner.make(run, 0)
+    monkeypatch.setattr(runs, "run_bundle", run_bundle)
+    runner.make(run, 0)
+    folder = tmp_path / "alone"
+    overrides = runner.overrides(run, 0) | {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval")}
+    run_bundle(run_id="training", config_file=config_files(run), **overrides)
+    assert weights_hash(folder / "models" / "model.pt") == runner.record(run, 0)["weights_sha256"]
+    per_image = [path / "eval" / "per_image.csv" for path in (folder, runner.folder(run, 0))]
+    assert per_image[0].read_text() == per_image[1].read_text()
+    assert json.loads((folder / "eval" / "config.json").read_text())["strategy"] == "gradprom"
