@@ -31,6 +31,8 @@ def command() -> str:
     program, *arguments = sys.argv
     if Path(program).parts[-3:] == ("monai", "bundle", "__main__.py"):
         return shlex.join(["python", "-m", "monai.bundle", *arguments])
+    if program.endswith(".py"):
+        return shlex.join(["python", short_path(program), *arguments])
     return shlex.join([Path(program).name, *arguments])
 
 

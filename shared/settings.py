@@ -93,7 +93,7 @@ class File:
 SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "seed": Number(0, 2**32 - 1, whole=True),
     "strategy": Choice([*RULES, "none"]),
-    "auxiliary": Choice(["diagnosis", "segmentation", "both"]),
+    "auxiliary": Choice(["diagnosis", "segmentation", "both", "none"]),
     "supervised": Flag(),
     "weight": Number(0),
     "profile": Choice(["cpu", "full"]),
@@ -102,7 +102,9 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "sigma_min": Number(0),
     "sigma_max": Number(0),
     "scale": Choice([2, 4]),
+    "split": Choice(["official", "paper"]),
     "clip_degraded": Flag(),
+    "test_dataset": Choice(["isic", "covid_ct", "lizard", "camus"]),
     "image_size": Number(16, whole=True),
     "crop_size": Number(16, whole=True),
     "patch_size": Number(16, whole=True),
@@ -120,5 +122,9 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "amp": Flag(),
     "resume": Flag(),
     "imagenet_weights": File(),
+    "recognition_weights": File(),
+    "classes": File(),
+    "plane": Choice(["axial", "coronal", "sagittal"]),
+    "crops_per_epoch": Number(1, whole=True),
 }
 """Settings by the key that they have in every bundle."""

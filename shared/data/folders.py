@@ -88,12 +88,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         InputError: unreadable, a column is missing, or a row is shorter than the header.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise InputError(f"'{path}' cannot be read as a comma-separated table: {err}") from err
-    rows = [row for row in rows if any(row)]
+    rows = _rows(path)
     header = rows[0] if rows else []
     missing = [column for column in columns if column not in header]
     if missing:
@@ -103,6 +98,25 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         if len(row) <= max(places):
             raise InputError(f"'{path}': row '{','.join(row)}' has {len(row)} values, expected {len(header)}")
     return [{column: row[place] for column, place in zip(columns, places, strict=True)} for row in rows[1:]]
+
+
+def table_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a comma-separated file.
+
+    Raises:
+        InputError: unreadable.
+    """
+    return next(iter(_rows(path)), [])
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """All rows that are not empty, the header first."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as err:
+        raise InputError(f"'{path}' cannot be read as a comma-separated table: {err}") from err
+    return [row for row in rows if any(row)]
 
 
 def require_all(ids: Iterable[str], known: Iterable[str], missing: str, where: str | os.PathLike[str]) -> None:

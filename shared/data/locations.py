@@ -30,6 +30,7 @@ SOURCES = {
     "ccm": "the CORN-2 (iMED Ningbo) or Qilu CCM corneal confocal microscopy sets",
     "fundus": "https://github.com/HzFu/EyeQ",
     "colonoscopy": "https://datasets.simula.no/kvasir-seg/",
+    "folder": "your own clean images",
 }
 
 _announced: set[str] = set()

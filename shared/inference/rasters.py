@@ -43,7 +43,7 @@ def read_alpha(path: str) -> NDArray | None:
 
 
 def write_raster(path: str, pixels: NDArray, record: SourceRecord) -> None:
-    """Write [C, H, W] with the source's resolution, colour profile and unchanged alpha.
+    """Write [C, H, W] with the source's resolution (of the enlarged grid), colour profile and unchanged alpha.
 
     Resolution and profile are lost in one case: 16-bit colour, which Pillow cannot write.
     """
@@ -55,6 +55,9 @@ def write_raster(path: str, pixels: NDArray, record: SourceRecord) -> None:
             image = np.concatenate([image, enlarge(alpha, image.shape[:2])], axis=-1)
         with Image.open(record.source) as source:
             profile = {key: source.info[key] for key in ("dpi", "icc_profile") if key in source.info}
+            if "dpi" in profile:
+                factor = pixels.shape[1] / record.shape[0]
+                profile["dpi"] = tuple(factor * value for value in profile["dpi"])
             if source.mode not in ("L", "I;16", "LA", "RGB", "RGBA", "P", "PA"):
                 profile.pop("icc_profile", None)
     if image.dtype == np.uint16 and image.shape[-1] > 1:

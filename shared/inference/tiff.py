@@ -47,7 +47,7 @@ def write_tiff(path: str, pixels: NDArray, record: SourceRecord) -> None:
         image = np.moveaxis(image, 2, 0)
     with tifffile.TiffFile(record.source) as file:
         page = file.pages.first
-        options = _options(page)
+        options = _options(page, pixels.shape[1] // record.shape[0])
         has_extra_channels = page.samplesperpixel > pixels.shape[0]
     if has_extra_channels:
         extra = _read(record.source)[1]
@@ -60,13 +60,15 @@ def write_tiff(path: str, pixels: NDArray, record: SourceRecord) -> None:
     tifffile.imwrite(path, image, metadata=None, **options)
 
 
-def _options(page: Any) -> dict[str, Any]:
+def _options(page: Any, factor: int) -> dict[str, Any]:
+    """What is kept of a page; an image that has grown by a factor has as many more pixels per unit."""
     options: dict[str, Any] = {
         "compression": None if page.compression == tifffile.COMPRESSION.NONE else "zlib",
         "photometric": page.photometric,
     }
     if "XResolution" in page.tags and "YResolution" in page.tags:
-        options["resolution"] = (page.tags["XResolution"].value, page.tags["YResolution"].value)
+        resolution = (page.tags[name].value for name in ("XResolution", "YResolution"))
+        options["resolution"] = tuple((factor * numerator, denominator) for numerator, denominator in resolution)
         unit = page.tags.get("ResolutionUnit")
         options["resolutionunit"] = None if unit is None else unit.value
     return options

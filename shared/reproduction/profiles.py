@@ -64,7 +64,7 @@ PROFILES = {
         of_bundle={"gradprom_mni152": _CPU_MNI152},
     ),
     "smoke": Profile(
-        "smoke", "shows that everything runs, in minutes; never a result",
+        "smoke", "shows that everything runs, in minutes, with ResNet-10 in place of every backbone; never a result",
         overlays=("smoke.json", "smoke_reproduction.json"),
         overrides={"backbone": "resnet10"},
     ),

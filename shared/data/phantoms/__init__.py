@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.data.phantoms import isic
+from shared.data.phantoms import camus, covid_ct, folder, isic, lizard
 
 
 @dataclass(frozen=True)
@@ -21,4 +21,10 @@ class Phantom:
     version: int
 
 
-PHANTOMS: dict[str, Phantom] = {"isic": Phantom(isic.write, version=3)}
+PHANTOMS: dict[str, Phantom] = {
+    "folder": Phantom(folder.write, version=1),
+    "camus": Phantom(camus.write, version=1),
+    "covid_ct": Phantom(covid_ct.write, version=1),
+    "isic": Phantom(isic.write, version=3),
+    "lizard": Phantom(lizard.write, version=2),
+}

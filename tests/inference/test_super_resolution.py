@@ -1,0 +1,109 @@
+"""An image that grows: every format gets the larger grid over the same space, through windows and slices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from monai.bundle import ConfigParser
+from PIL import Image
+from torch import nn
+
+from shared import bundle_root
+
+ODD = (37, 31)
+RNG = np.random.default_rng(0)
+Enhance = Callable[..., list[str]]
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+def repeated(pixels: np.ndarray, factor: int) -> np.ndarray:
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+@pytest.mark.parametrize("colour", [True, False])
+def test_raster(tmp_path: Path, enhance: Enhance, factor: int, suffix: str, colour: bool) -> None:
+    pixels = noise(*ODD, 3) if colour else noise(*ODD)
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}", quality=100)
+    stored = np.array(Image.open(tmp_path / f"a{suffix}"))
+    network = nn.Upsample(scale_factor=factor)
+    (output,) = enhance(tmp_path / f"a{suffix}", tmp_path / "out", network=network, channels=3, roi_size=16)
+    np.testing.assert_array_equal(np.array(Image.open(output)), repeated(stored, factor))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_resolution_is_that_of_the_new_grid(tmp_path: Path, enhance: Enhance, factor: int) -> None:
+    network = nn.Upsample(scale_factor=factor)
+    Image.fromarray(noise(*ODD)).save(tmp_path / "a.png", dpi=(100, 200))
+    tifffile.imwrite(tmp_path / "a.tif", noise(*ODD), resolution=(50, 25), metadata=None)
+    enhance(tmp_path / "a.png", tmp_path / "out", network=network)
+    enhance(tmp_path / "a.tif", tmp_path / "out", network=network)
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert image.info["dpi"] == pytest.approx((100 * factor, 200 * factor), abs=0.1)
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as file:
+        page: Any = file.pages.first
+        values = [page.tags[name].value for name in ("XResolution", "YResolution")]
+    assert [a / b for a, b in values] == [50 * factor, 25 * factor]
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_pages_of_a_tiff(tmp_path: Path, enhance: Enhance, factor: int) -> None:
+    pages = noise(3, *ODD)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", metadata=None)
+    (output,) = enhance(tmp_path / "a.tif", tmp_path / "out", network=nn.Upsample(scale_factor=factor), roi_size=16)
+    expected = np.stack([repeated(page, factor) for page in pages])
+    np.testing.assert_array_equal(tifffile.imread(output), expected)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_volume_grows_in_the_plane_of_its_slices(tmp_path: Path, enhance: Enhance, factor: int, plane: str) -> None:
+    # Voxel axes run along y, z, x of the body.
+    affine = np.array([[0, 0, -2.0, 5], [3.0, 0, 0, -7], [0, 4.0, 0, 3], [0, 0, 0, 1]])
+    volume = noise(10, 8, 6).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "a.nii.gz")
+    network = nn.Upsample(scale_factor=factor)
+    (output,) = enhance(tmp_path / "a.nii.gz", tmp_path / "out", network=network, plane=plane, roi_size=8)
+    result: Any = nibabel.load(output)
+    kept = {"axial": 1, "coronal": 0, "sagittal": 2}[plane]
+    expected = volume
+    for axis in {0, 1, 2} - {kept}:
+        expected = expected.repeat(factor, axis=axis)
+    np.testing.assert_array_equal(np.asanyarray(result.dataobj), expected)
+    size = np.where(np.arange(3) == kept, 1.0, 1.0 / factor)
+    np.testing.assert_allclose(result.header.get_zooms(), np.array([3, 4, 2]) * size)
+    for corner in (np.zeros(3), np.array(volume.shape)):
+        before = affine @ [*(corner - 0.5), 1]
+        after = result.affine @ [*(corner / size - 0.5), 1]
+        np.testing.assert_allclose(before, after, atol=1e-5)
+
+
+def test_dicom_grows_to_a_finer_nifti(tmp_path: Path, enhance: Enhance, write_dicom: Callable[..., Path]) -> None:
+    pixels = noise(12, 10)
+    geometry = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [-5, 8, 2]}
+    source = write_dicom(tmp_path / "a.dcm", pixels, PixelSpacing=[0.5, 0.25], SliceThickness=3, **geometry)
+    (output,) = enhance(source, tmp_path / "out", network=nn.Upsample(scale_factor=2))
+    result: Any = nibabel.load(output)
+    np.testing.assert_array_equal(np.asanyarray(result.dataobj)[..., 0].T, repeated(pixels, 2))
+    np.testing.assert_allclose(result.header.get_zooms(), (0.125, 0.25, 3))
+
+
+@pytest.mark.parametrize(("provenance", "expected"), [(None, 4), ({"scale": 2}, 2), ({"scale": 4}, 4), ({}, 4)])
+def test_the_bundle_takes_the_scale_of_the_weights(tmp_path: Path, provenance: dict | None, expected: int) -> None:
+    if provenance is not None:
+        (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    file = Path(bundle_root("gradprom_lizard")) / "configs" / "inference.json"
+    parser = ConfigParser(ConfigParser.load_config_file(file))
+    parser["ckpt_path"] = str(tmp_path / "model.pt")
+    assert parser.get_parsed_content("network_def").upscale_factor == expected
