@@ -24,7 +24,8 @@ from shared.reproduction.session import Session, select
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Reproduce tables and figures of the GradProm paper.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="table1 … table8, figure2 …, mni152, or all")
+    names = "table1 … table8, figure2 …, gate, mni152, or all (all but mni152, which is not the paper's)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--list", action="store_true", help="say what there is, and end")
     parser.add_argument("--dry-run", action="store_true", help="print every run with an estimate of its time, and end")
     parser.add_argument(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,7 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import ensure_tuple
 
 from shared import provenance
+from shared.degradations import BicubicDownsample
 from shared.errors import InputError, show_errors_last
 from shared.settings import SETTINGS
 
@@ -48,6 +50,7 @@ def check_configuration(save_as: str | None = None) -> None:
     content = parser.get()
     check_keys(content, _known_keys(workflow, arguments))
     check_settings(parser)
+    check_enlargement(parser)
     if save_as is not None:
         provenance.write_json(resolved(parser), save_as)
 
@@ -75,6 +78,30 @@ def check_settings(parser: ConfigParser) -> None:
     for key in parser.get():
         if key in SETTINGS:
             SETTINGS[key].check(key, parser.get_parsed_content(key))
+
+
+def check_enlargement(parser: ConfigParser) -> None:
+    """Check that the network enlarges by what the degradations shrink; an overlay may have replaced them.
+
+    Raises:
+        InputError: it does not, they refer to a key that there is not, or an image's side is no multiple of the factor.
+    """
+    content = parser.get()
+    network = content.get("network_def")
+    if "degradations" not in content or not isinstance(network, Mapping) or "upscale_factor" not in network:
+        return
+    factor = parser.get_parsed_content("network_def#upscale_factor")
+    try:
+        degradations = parser.get_parsed_content("degradations")
+    except ValueError as err:
+        raise InputError(f"degradations: {str(err).rstrip('.')}; they are not for this bundle") from err
+    shrunk = math.prod(each.factor for each in degradations if isinstance(each, BicubicDownsample))
+    if shrunk != factor:
+        names = ", ".join(map(str, degradations)) or "none"
+        raise InputError(f"degradations: found {names}, expected some that shrink by {factor}, as the network enlarges")
+    for key in ("image_size", "crop_size", "patch_size"):
+        if key in content and parser.get_parsed_content(key) % factor:
+            raise InputError(f"{key}: expected a multiple of {factor}, found {parser.get_parsed_content(key)}")
 
 
 def resolved(parser: ConfigParser) -> dict[str, Any]:

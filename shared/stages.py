@@ -64,7 +64,8 @@ def build_tasks(
     tasks = []
     for kind in auxiliaries(auxiliary):
         if kind not in networks:
-            raise InputError(f"auxiliary: this bundle's data know {' and '.join(networks)} alone, found {auxiliary!r}")
+            known = " and ".join(name for name in networks if name in LABEL_KEYS)
+            raise InputError(f"auxiliary: this bundle's data know {known} alone, found {auxiliary!r}")
         network = networks[kind]()
         _check_differentiable(kind, network)
         if imagenet_weights:

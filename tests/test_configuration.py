@@ -5,7 +5,7 @@ import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from shared import bundle_root
-from shared.configuration import INJECTED, check_configuration, check_keys, resolved
+from shared.configuration import INJECTED, check_configuration, check_enlargement, check_keys, resolved
 from shared.errors import InputError, message_of, root_cause, show_errors_last
 
 
@@ -59,6 +59,28 @@ def test_bad_configuration(bundle, overrides, message):
 
 def test_does_nothing_outside_a_bundle():
     check_configuration()
+
+
+SHRINK = [{"_target_": "shared.degradations.BicubicDownsample", "factor": 2}] * 2
+NOISE = [{"_target_": "shared.degradations.GaussianNoise", "sigma": "@sigma"}]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ({"degradations": SHRINK, "scale": 4, "patch_size": 36}, None),
+    ({"degradations": NOISE, "sigma": 0.1, "scale": 1, "image_size": 37}, None),
+    ({"degradations": SHRINK, "scale": 4, "patch_size": 50}, "patch_size: expected a multiple of 4, found 50"),
+    ({"degradations": NOISE, "sigma": 0.1, "scale": 4}, r"found GaussianNoise\(sigma=0.1\), expected .* shrink by 4"),
+    ({"degradations": [], "scale": 2}, "degradations: found none, expected some that shrink by 2"),
+    ({"degradations": SHRINK, "scale": 1}, "found BicubicDownsample.*, expected some that shrink by 1"),
+    ({"degradations": NOISE, "scale": 1}, "degradations: .*@sigma` is not defined .*; they are not for this bundle"),
+])
+def test_network_enlarges_by_what_the_degradations_shrink(content, message):
+    parser = ConfigParser({"network_def": {"_target_": "torch.nn.Identity", "upscale_factor": "@scale"}, **content})
+    if message is None:
+        check_enlargement(parser)
+    else:
+        with pytest.raises(InputError, match=message):
+            check_enlargement(parser)
 
 
 def test_resolved_keeps_components_as_they_are():
@@ -123,5 +145,5 @@ def test_bundle_root_does_not_depend_on_the_working_directory(tmp_path, monkeypa
     here = bundle_root("gradprom_isic")
     monkeypatch.chdir(tmp_path)
     assert bundle_root("gradprom_isic") == here
-    with pytest.raises(InputError, match="bundle 'gradprom_isik': no folder .*; bundles found: gradprom_isic"):
+    with pytest.raises(InputError, match="bundle 'gradprom_isik': no folder .*; bundles found: .*gradprom_isic"):
         bundle_root("gradprom_isik")

@@ -48,7 +48,7 @@ def test_kind_and_supervision_decide_about_loss_and_key():
 @pytest.mark.parametrize("auxiliary", ["segmentation", "both"])
 def test_auxiliary_without_a_network(auxiliary):
     with pytest.raises(InputError, match=f"auxiliary: this bundle's data know diagnosis alone, found '{auxiliary}'"):
-        build_tasks({"diagnosis": NETWORKS["diagnosis"]}, auxiliary)
+        build_tasks({"_desc_": "a configuration's note", "diagnosis": NETWORKS["diagnosis"]}, auxiliary)
 
 
 def test_unknown_auxiliary():

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.data.folders import existing_dataset, require_all
+from shared.data.folders import existing_dataset, read_lines, require_all
 from shared.data.locations import SOURCES
 from shared.data.medical import META_IMAGE, NIFTI
 from shared.data.splits import SECTIONS, check_choice, in_hash_order, split_groups
@@ -116,24 +116,13 @@ def _existing(folder: Path, names: set[str], frames: Iterable[str], suffix: str)
 
 def _quality(path: Path) -> str:
     """ImageQuality of a cfg file of ``Key: value`` lines; line ends and letter case do not matter."""
-    for line in _lines(path, "patient information"):
+    for line in read_lines(path, _SOURCE):
         key, _, value = line.partition(":")
         if key.strip().lower() == "imagequality":
             if value.strip().capitalize() not in QUALITIES:
                 raise InputError(f"'{path}': ImageQuality '{value.strip()}', expected one of {', '.join(QUALITIES)}")
             return value.strip().capitalize()
     raise InputError(f"'{path}' has no line 'ImageQuality: …', expected one of {', '.join(QUALITIES)}")
-
-
-def _lines(path: Path, what: str) -> list[str]:
-    """Lines of a text file, stripped, without empty ones."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as err:
-        raise InputError(f"no file '{path}' ({what}); the data can be had from {_SOURCE}") from err
-    except (OSError, UnicodeDecodeError) as err:
-        raise InputError(f"'{path}' cannot be read as text: {err}") from err
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _split_folder(root: Path, patients: Path) -> Path | None:
@@ -150,7 +139,7 @@ def _official_split(folder: Path, patients: set[str], where: Path) -> dict[str, 
     sections: dict[str, str] = {}
     for section in SECTIONS:
         path = folder / f"subgroup_{'testing' if section == 'test' else section}.txt"
-        for patient in _lines(path, f"official split, {section}"):
+        for patient in read_lines(path, _SOURCE):
             if patient not in patients:
                 raise InputError(f"'{path}' names '{patient}', which has no folder in '{where}'")
             if sections.setdefault(patient, section) != section:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.data.folders import existing_dataset, find_file, find_folder
+from shared.data.folders import existing_dataset, find_file, find_folder, read_lines
 from shared.data.locations import SOURCES
 from shared.data.splits import SECTIONS, check_choice, in_hash_order, split_groups
 from shared.data.spreadsheet import read_sheet
@@ -132,7 +132,9 @@ def _official(lists: Path, images: Mapping[str, Mapping[str, str]]) -> dict[str,
     for name in CLASSES:
         for section, word in _LISTS.items():
             path = find_file(lists, f"{word}CT_{name}.txt", [name], _SOURCE)
-            files = _lines(path)
+            files = read_lines(path, _SOURCE)
+            if not files:
+                raise InputError(f"'{path}' is empty, expected one image name a line")
             absent = [file for file in files if file not in images[name]]
             if absent:
                 names = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
@@ -142,18 +144,6 @@ def _official(lists: Path, images: Mapping[str, Mapping[str, str]]) -> dict[str,
                     other = _LISTS[sections[f"{name}/{file}"]]
                     raise InputError(f"'{path}' names '{file}', which is in '{other}CT_{name}.txt' too")
     return sections
-
-
-def _lines(path: Path) -> list[str]:
-    """File names of a list; they may end in CRLF, and the last one without."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as err:
-        raise InputError(f"'{path}' cannot be read as a list of images: {err}") from err
-    lines = [line for line in lines if line]
-    if not lines:
-        raise InputError(f"'{path}' is empty, expected one image name a line")
-    return lines
 
 
 def _patient_wise(items: Sequence[Mapping[str, Any]], seed: int) -> dict[str, str]:

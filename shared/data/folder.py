@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.data.folders import read_table, require_all, table_columns
 from shared.data.slices import ImageContent, check_plane, image_content, mask_content, stem
-from shared.data.splits import check_choice, select_section
+from shared.data.splits import SECTIONS, check_choice, select_section
 from shared.errors import InputError
 from shared.inference.formats import SUPPORTED, format_of
 
@@ -140,7 +140,7 @@ def datalist(
     Raises:
         InputError: as :func:`survey`; unknown section.
     """
-    check_choice("section", section, ("training", "validation", "test"))
+    check_choice("section", section, SECTIONS)
     contents = survey(dataset_dir, masks, classes, plane)
     items = [item for reference in contents.references for item in _items(reference)]
     selected = select_section(items, section, seed=seed)

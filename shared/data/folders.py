@@ -82,6 +82,25 @@ def files_by_stem(folder: Path, extensions: Iterable[str], source: str, suffix: 
     return dict(sorted(found.items()))
 
 
+def read_lines(path: Path, source: str) -> list[str]:
+    """Read a text file's lines, stripped, without empty ones; CRLF, a byte-order mark and a lacking end do not matter.
+
+    Args:
+        path: the file.
+        source: where the data can be had, for the message.
+
+    Raises:
+        InputError: missing or unreadable.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as err:
+        raise InputError(f"no file '{path}'; the data can be had from {source}") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise InputError(f"'{path}' cannot be read as text: {err}") from err
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read the named columns of a comma-separated file; spaces, CRLF and a byte-order mark do not matter.
 

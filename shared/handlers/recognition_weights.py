@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from shared import provenance, weights
 from shared.errors import InputError
 from shared.handlers.best_model import MODEL, RECOGNITION
+from shared.handlers.distributed import is_distributed
 
 
 class SaveRecognition:
@@ -46,13 +48,15 @@ class SaveRecognition:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Save, on rank 0."""
+        """Save, on rank 0; the others wait until the files are there."""
         state: Any = engine.state
-        if state.rank > 0:
-            return
-        ensemble: Any = weights.unwrapped(self.recognition)
-        weights.save({n: m.state_dict() for n, m in ensemble.networks.items()}, self.folder / RECOGNITION)
-        provenance.write_json(self.origin, self.folder / provenance.FILE_NAME)
+        if state.rank == 0:
+            ensemble: Any = weights.unwrapped(self.recognition)
+            weights.save({n: m.state_dict() for n, m in ensemble.networks.items()}, self.folder / RECOGNITION)
+            provenance.write_json(self.origin, self.folder / provenance.FILE_NAME)
+        # The test that follows reads the file on every rank.
+        if is_distributed():
+            torch.distributed.barrier()
 
 
 class LoadRecognition:

@@ -46,6 +46,7 @@ class SourceRecord:
         slice_axis: axis of the canonical (RAS+) volume along which it was cut into slices; None for a raster.
         black, white: stored values that were mapped to 0 and 1; ``black > white`` for an inverted image.
         lowest, highest: range of the source's stored values, which the enhanced ones never leave.
+        transposed: whether the network saw the slices with their two axes exchanged.
     """
 
     source: str
@@ -57,6 +58,7 @@ class SourceRecord:
     white: float
     lowest: float
     highest: float
+    transposed: bool = False
 
     def to_json(self) -> str:
         """The record as one line of JSON."""

@@ -32,6 +32,8 @@ class LoadSourced(MapTransform):
         keys: keys of the paths.
         scaling: rule that maps stored intensities to [0, 1]; None for the default rule.
         plane: plane of the slices of a volume, "axial", "coronal" or "sagittal", by the anatomical axes.
+        transpose: give the network slices [C, Y, X] in place of [C, X, Y], for files with an affine matrix alone: for
+            a network that learned from images the way they are shown.
         allow_missing_keys: do not raise when a key is missing.
 
     Raises:
@@ -43,6 +45,7 @@ class LoadSourced(MapTransform):
         keys: KeysCollection,
         scaling: IntensityScaling | None = None,
         plane: str = "axial",
+        transpose: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -50,6 +53,7 @@ class LoadSourced(MapTransform):
             raise InputError(f"plane: found {plane!r}, expected one of {', '.join(PLANES)}")
         self.scaling = scaling if scaling is not None else IntensityScaling()
         self.plane = plane
+        self.transpose = transpose
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load the files of all keys."""
@@ -71,8 +75,11 @@ class LoadSourced(MapTransform):
                 white=white,
                 lowest=float(pixels.min()),
                 highest=float(pixels.max()),
+                transposed=self.transpose and picture.affine is not None,
             )
             slices = to_slices(scale(pixels, black, white), picture.affine, axis)
+            if record.transposed:
+                slices = slices.swapaxes(1, 2)
             affine = (
                 torch.eye(4, dtype=torch.float64)
                 if picture.affine is None
@@ -111,6 +118,8 @@ class RestoreSourced(MapTransform):
             if not np.isfinite(values).all():
                 raise InputError(f"{record.source}: the network gave values that are not finite")
             affine = None if record.affine is None else np.array(record.affine)
+            if record.transposed:
+                values = values.swapaxes(1, 2)
             pixels = from_slices(values, record.shape, affine, record.slice_axis)
             restored[key] = unscale(
                 pixels, record.black, record.white, record.lowest, record.highest, np.dtype(record.dtype)

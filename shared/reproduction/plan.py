@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 from typing import Any
 
 import torch
@@ -58,7 +58,8 @@ class Estimate:
         key = _size(run)
         if key not in self.known:
             self.known[key] = [0.0 if run.kind == "evaluation" else self._timed(run)]
-        return fmean(self.known[key])
+        # The first run of several has a stage (a) in its time, one that was killed only what came after.
+        return median(self.known[key])
 
     def _timed(self, run: Run) -> float:
         parser = ConfigParser(ConfigParser.load_config_files(config_files(run)))
@@ -80,7 +81,8 @@ class Estimate:
                 loss = loss + task.loss(prediction, moved["label"], moved)
         loss.backward()
         step = time.monotonic() - began
-        return step * len(loader) * float(parser.get_parsed_content("max_epochs"))
+        epochs = "pretrain_epochs" if run.kind == "recognition" else "max_epochs"
+        return step * len(loader) * float(parser.get_parsed_content(epochs))
 
 
 def describe(job: Job, runner: Runner, seconds: float | None) -> str:

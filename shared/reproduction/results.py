@@ -219,6 +219,8 @@ def _values(cell: Cell, summary: Mapping[str, Any], path: Path) -> dict[str, flo
         if metric not in known:
             raise InputError(f"{_name(path)}: found no {metric} of {cell.version} images, expected one")
         for name in (metric, *SET_LEVEL.get(metric, ())):
+            if known[name] is None and not name.startswith("psnr"):
+                raise InputError(f"{_name(path)}: found null as {name} of {cell.version} images, expected a number")
             # JSON has no infinity: null stands for the PSNR of equal images.
             values[name] = math.inf if known[name] is None else float(known[name])
         if metric == "accuracy":

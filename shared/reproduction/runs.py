@@ -7,7 +7,9 @@ import gc
 import hashlib
 import json
 import logging
+import os
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from filelock import FileLock, Timeout
 from monai.bundle import run as run_bundle
 
 from shared import bundle_root, provenance, weights
+from shared.data.locations import DATA_VARIABLE, SOURCES, dataset_dir
 from shared.errors import InputError
 from shared.files import make_folder
 from shared.handlers.best_model import MODEL, RECOGNITION
@@ -25,6 +28,7 @@ from shared.handlers.resume import FILE_NAME as CHECKPOINT
 from shared.reproduction.model import Run
 
 RECORD = "run.json"
+DATA = "data.json"
 OVERLAYS = Path(__file__).resolve().parents[1] / "configs"
 CASCADE_ONLY = frozenset(
     ["strategy", "weight", "supervised", "sigma", "warmup", "max_epochs", "learning_rate", "val_interval"]
@@ -42,7 +46,8 @@ class Runner:
 
     Args:
         out: folder of the results.
-        dataset_dirs: folders by data set; without one, a bundle's own default holds.
+        dataset_dirs: folders by data set; without one it is that below $MONAI_DATA_DIRECTORY, else a bundle's own
+            default holds.
     """
 
     def __init__(self, out: str | Path, dataset_dirs: Mapping[str, str] | None = None) -> None:
@@ -54,8 +59,16 @@ class Runner:
         return self.out / "runs" / f"{run.bundle}-{run.identity()}-seed{seed}"
 
     def dataset_dir(self, run: Run) -> str | None:
-        """Return the folder that a run's data are read from, None for the bundle's default."""
-        return self.dataset_dirs.get(data_of(run))
+        """Return the folder that a run's data are read from, None for the bundle's default.
+
+        Raises:
+            InputError: when $MONAI_DATA_DIRECTORY is set and lacks the data set.
+        """
+        name = data_of(run)
+        # The variable is looked at here, so that records tell runs on real data from those on the default's phantom.
+        if name not in self.dataset_dirs and os.environ.get(DATA_VARIABLE) and name in SOURCES:
+            return str(Path(dataset_dir(name)).resolve())
+        return self.dataset_dirs.get(name)
 
     def overrides(self, run: Run, seed: int) -> dict[str, Any]:
         """Return what the command line of a run overrides, but for its folders."""
@@ -76,11 +89,7 @@ class Runner:
             made_with = record["dataset_dir"]
         except (ValueError, KeyError, TypeError) as err:
             raise InputError(f"{path}: found no record of a run; delete its folder to run it again") from err
-        if made_with != self.dataset_dir(run):
-            raise InputError(
-                f"{path}: found a run on {made_with or 'the default data'}, expected one on "
-                f"{self.dataset_dir(run) or 'the default data'}; give another --out"
-            )
+        self._check_data(run, made_with, path)
         return dict(record)
 
     def make(self, run: Run, seed: int, wait: bool = True) -> bool:
@@ -106,8 +115,32 @@ class Runner:
             return False
         return True
 
+    def _check_data(self, run: Run, made_with: str | None, path: Path) -> None:
+        if made_with != self.dataset_dir(run):
+            raise InputError(
+                f"{path}: found a run on {made_with or 'the default data'}, expected one on "
+                f"{self.dataset_dir(run) or 'the default data'}; give another --out"
+            )
+
+    def _begin(self, run: Run, folder: Path) -> None:
+        """Note which data a run begins with; refuse to continue it on others.
+
+        Raises:
+            InputError: when it was begun with other data, or the note is damaged.
+        """
+        path = folder / DATA
+        if path.is_file():
+            try:
+                made_with = json.loads(path.read_text(encoding="utf-8"))["dataset_dir"]
+            except (ValueError, KeyError, TypeError) as err:
+                raise InputError(f"{path}: found no note of a run's data; delete its folder to run it again") from err
+            self._check_data(run, made_with, path)
+        else:
+            provenance.write_json({"dataset_dir": self.dataset_dir(run)}, path)
+
     def _run(self, run: Run, seed: int, folder: Path) -> None:
         began = time.monotonic()
+        self._begin(run, folder)
         models = folder / "models"
         overrides = self.overrides(run, seed)
         if run.kind == "evaluation":
@@ -148,6 +181,7 @@ class Runner:
         checkpoint, done = folder / "models" / CHECKPOINT, folder / RECORD
         make_folder(folder)
         with FileLock(folder / ".lock"):
+            self._begin(first, folder)
             if not done.is_file():
                 overrides = self.overrides(first, seed) | {"resume": checkpoint.is_file() or None}
                 overrides |= {"ckpt_dir": str(checkpoint.parent), "output_dir": str(folder / "eval")}
@@ -226,16 +260,20 @@ def _output_in(path: Path) -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     with open(path, "a", encoding="utf-8") as file:
         # MONAI's loggers hold the streams that there were at import; a bundle's logging.conf takes today's.
-        loggers = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
-        streams = [
-            (handler, handler.setStream(file))
-            for logger in loggers for handler in logger.handlers if type(handler) is logging.StreamHandler
-        ]
+        streams = {handler: handler.stream for handler in _stream_handlers()}
+        for handler in streams:
+            handler.stream = file
         try:
             with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
                 yield
         finally:
             root.handlers[:], root.level = handlers, level
-            for handler, stream in streams:
-                if stream is not None:
-                    handler.setStream(stream)
+            # Handlers made meanwhile must not keep a file that is about to be closed.
+            for handler in _stream_handlers():
+                handler.stream = streams.get(handler, sys.stderr)
+
+
+def _stream_handlers() -> list[logging.StreamHandler[Any]]:
+    """Return the handlers of all loggers, but for the root's, that write to a stream."""
+    loggers = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    return [handler for logger in loggers for handler in logger.handlers if type(handler) is logging.StreamHandler]

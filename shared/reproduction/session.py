@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from shared.reproduction.model import Cell, Run, Table
 from shared.reproduction.plan import Job, duration, jobs
 from shared.reproduction.profiles import Profile
 from shared.reproduction.results import CellResult, check_hashes, load, weights_hashes
-from shared.reproduction.runs import Runner
+from shared.reproduction.runs import Runner, data_of
 
 
 @dataclass
@@ -52,7 +53,12 @@ class Session:
         return list(dict.fromkeys([*planned, *jobs(map(self.profile.apply, drawn), self.seeds[:1])]))
 
     def run(self) -> None:
-        """Make what is not done. A run that fails is told and passed over; interrupted, the next call goes on here."""
+        """Make what is not done. A run that fails is told and passed over; interrupted, the next call goes on here.
+
+        Raises:
+            InputError: when the folder of the results cannot be made, or holds runs with other data.
+        """
+        make_folder(self.runner.out)
         planned = self.jobs()
         # First what no other process is at; then wait for what others have begun.
         with tqdm(total=len(planned), desc="runs", disable=not sys.stderr.isatty()) as bar:
@@ -77,21 +83,27 @@ class Session:
             self.failures[folder.name] = message_of(err)
             if not isinstance(root_cause(err), InputError):
                 make_folder(folder)
-                (folder / "error.txt").write_text("".join(traceback.format_exception(err)), encoding="utf-8")
+                write_atomically(folder / "error.txt", "".join(traceback.format_exception(err)).encode())
             tqdm.write(f"  failed: {message_of(err)}", file=sys.stdout)
             return True
         record = self.runner.record(job.run, job.seed)
         if record is not None:
+            (folder / "error.txt").unlink(missing_ok=True)
             tqdm.write(f"  {duration(record['seconds'])}", file=sys.stdout)
         return done
 
     def load(self) -> dict[str, dict[Cell, CellResult | None]]:
-        """Return the results of all tables, None for cells without a run; each with the seeds that are done.
+        """Return the results of the tables, None for cells without a run; each with the seeds that are done.
+
+        A table with damaged files is told and left out.
 
         Raises:
-            InputError: when files are damaged, or different runs have equal weights.
+            InputError: when different runs have equal weights.
         """
-        loaded = {name: {cell: self._cell(cell) for cell in table.cells} for name, table in self.tables.items()}
+        loaded = {}
+        for name, table in self.tables.items():
+            with self._told(name):
+                loaded[name] = {cell: self._cell(cell) for cell in table.cells}
         check_hashes(weights_hashes({cell: result for cells in loaded.values() for cell, result in cells.items()}))
         return loaded
 
@@ -102,33 +114,49 @@ class Session:
 
     def write(self) -> list[Path]:
         """Write tables as Markdown and CSV, figures as PNG, and all of them as one page; return the files."""
-        out, loaded = self.runner.out, self.load()
+        out, files, sections = self.runner.out, list[Path](), []
         make_folder(out)
-        files: dict[str, bytes] = {}
-        sections = []
-        for name, table in self.tables.items():
-            files[f"{name}.md"] = tables.markdown(table, loaded[name], self._about()).encode()
-            files[f"{name}.csv"] = tables.csv(table, loaded[name]).encode()
-            files[f"{name}-comparisons.csv"] = tables.comparisons_csv(table, loaded[name]).encode()
-            sections.append(html.Section(table.title, table, loaded[name], html.panels(table, loaded[name])))
+        for name, results in self.load().items():
+            with self._told(name):
+                sections.append(self._table(self.tables[name], results))
+                files += [out / f"{name}.md", out / f"{name}.csv", out / f"{name}-comparisons.csv"]
         for name in self.figures:
-            picture = self._draw(name)
-            if picture is not None:
-                sections.append(picture)
-        for file, content in files.items():
-            write_atomically(out / file, content)
-        names = [*self.tables, *self.figures]
-        page = html.page("Reproduction: " + ", ".join(names), sections, self._about())
+            with self._told(name):
+                sections.append(self._figure(name))
+                files.append(out / f"{name}.png")
+        page = html.page("Reproduction: " + ", ".join([*self.tables, *self.figures]), sections, self._about())
         write_atomically(out / "report.html", page.encode())
-        return [*(out / file for file in files), *(out / f"{name}.png" for name in self.figures), out / "report.html"]
+        return [*files, out / "report.html"]
 
-    def _draw(self, name: str) -> html.Section | None:
-        """Draw a figure and return its part of the page; None, and a word about it, when a run is missing."""
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Tell what is wrong with one table or figure and go on: the others have cost days."""
+        try:
+            yield
+        except InputError as err:
+            self.failures[name] = f"not written: {err}"
+
+    def _table(self, table: Table, results: Mapping[Cell, CellResult | None]) -> html.Section:
+        """Write the files of a table and return its part of the page."""
+        files = {
+            f"{table.name}.md": tables.markdown(table, results, self._about()),
+            f"{table.name}.csv": tables.csv(table, results),
+            f"{table.name}-comparisons.csv": tables.comparisons_csv(table, results),
+        }
+        for file, content in files.items():
+            write_atomically(self.runner.out / file, content.encode())
+        return html.Section(table.title, table, results, html.panels(table, results))
+
+    def _figure(self, name: str) -> html.Section:
+        """Draw a figure and return its part of the page.
+
+        Raises:
+            InputError: when a run is missing or cannot be shown.
+        """
         runs = {label: self.profile.apply(run) for label, run in FIGURES[name].needs.items()}
         records = [self.runner.record(run, self.seeds[0]) for run in runs.values()]
         if None in records:
-            self.failures[name] = "not drawn: a run that it needs is missing"
-            return None
+            raise InputError("a run that it needs is missing")
         path = self.runner.out / f"{name}.png"
         folders = {label: self.runner.folder(run, self.seeds[0]) for label, run in runs.items()}
         write_atomically(path, FIGURES[name].draw(folders))
@@ -139,7 +167,9 @@ class Session:
         records = [self.runner.record(job.run, job.seed) for job in self.jobs()]
         done = [record for record in records if record is not None]
         seconds = sum(float(record["seconds"]) for record in done)
-        data = [f"{name}: {folder}" for name, folder in self.runner.dataset_dirs.items()]
+        folders = {data_of(job.run): self.runner.dataset_dir(job.run) for job in self.jobs()}
+        data = [f"{name}: {folder}" for name, folder in folders.items() if folder]
+        versions = {", ".join(f"{name} {found}" for name, found in record["versions"].items()) for record in done}
         return {
             "Command": provenance.command(),
             "Profile": f"{self.profile.name}: {self.profile.meaning}",
@@ -147,13 +177,13 @@ class Session:
             "Runs": f"{len(done)} of {len(records)} done, {duration(seconds)} of running time in all",
             "Device": ", ".join(sorted({record["device"] for record in done})),
             "Data": "; ".join(data) or "the bundles' defaults",
-            "Versions": ", ".join(f"{name} {version}" for name, version in provenance.versions().items()),
+            "Versions": "; ".join(sorted(versions)),
             "Date": datetime.now(UTC).date().isoformat(),
         }
 
 
 def select(names: Sequence[str]) -> tuple[dict[str, Table], list[str]]:
-    """Return the tables and figures of some names; "all" is everything of the paper.
+    """Return the tables and figures of some names; "all" is every table of the paper and every figure.
 
     Raises:
         InputError: for a name that there is not.
@@ -163,7 +193,7 @@ def select(names: Sequence[str]) -> tuple[dict[str, Table], list[str]]:
         names = [*(name for name, table in known.items() if table.paper), *FIGURES]
     for name in names:
         check_choice("name", name, [*known, *FIGURES, "all"])
-    return {name: known[name] for name in names if name in known}, [name for name in names if name in FIGURES]
+    return {name: known[name] for name in names if name in known}, [n for n in dict.fromkeys(names) if n in FIGURES]
 
 
 def _settings(run: Run) -> str:

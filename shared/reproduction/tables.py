@@ -23,7 +23,9 @@ from shared.reproduction.layout import (
 )
 from shared.reproduction.model import Table
 
-VALUE_COLUMNS = ["phantom", "table", "row", "column", "metric", "mean", "std", "n", "paper_mean", "paper_std"]
+VALUE_COLUMNS = [
+    "phantom", "table", "row", "column", "metric", "mean", "std", "n", "paper_mean", "paper_std", "weights",
+]
 COMPARISON_COLUMNS = [
     "phantom", "table", "row", "column", "against", "metric", "difference", "low", "high", "p", "p_holm",
     "rank_biserial", "better", "worse", "groups", "images", "by_seed", "note",
@@ -62,7 +64,8 @@ def csv(table: Table, results: Results) -> str:
     """Return a table's values in long form, one a line; the paper's other rows too, without a value of ours.
 
     Columns: `phantom` ("phantom data: no result", else empty), `table`, `row`, `column`, `metric`, `mean`, `std`
-    (sample, over seeds), `n` (number of seeds, 0 for what was not run), `paper_mean`, `paper_std`.
+    (sample, over seeds), `n` (number of seeds, 0 for what was not run), `paper_mean`, `paper_std`,
+    `weights` (the beginning of the SHA-256 of each seed's weights, joined by spaces).
     """
     return _written(VALUE_COLUMNS, _value_lines(table, results), is_phantom(results))
 
@@ -99,13 +102,15 @@ def _value_lines(table: Table, results: Results) -> Iterator[dict[str, Any]]:
     for column in table.columns:
         for row in dict.fromkeys([*table.rows, *others]):
             cell = cells.get((row, column))
+            result = results.get(cell) if cell else None
             for metric in metrics_of(table, results, column):
-                found = value(results.get(cell), metric) if cell else None
+                found = value(result, metric)
                 printed = paper.number(table.name, row, column, metric) if table.paper else None
                 if found is None and printed is None and (cell is None or metric not in cell.metrics):
                     continue
                 line: dict[str, Any] = {"table": table.name, "row": row, "column": column, "metric": metric, "n": 0}
-                if found is not None:
+                if found is not None and result is not None:
+                    line["weights"] = " ".join(one[:12] for one in result.hashes)
                     line |= {"mean": _digits(found.mean), "std": _digits(found.std), "n": found.n}
                 if printed is not None:
                     line |= {"paper_mean": _digits(printed.mean), "paper_std": _digits(printed.std)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
+from monai.transforms import Compose
 from PIL import Image
 
 from shared import provenance, update_rules
@@ -78,6 +79,22 @@ def test_degradations_of_the_overlay_are_applied_and_recorded(bundle, name):
 
 def _transforms(parser: ConfigParser, section: str) -> list:
     return parser[f"{section}#preprocessing#transforms"]
+
+
+@pytest.mark.parametrize("name", ["gradprom_isic", "gradprom_camus"])
+def test_geometry_leaves_mask_and_image_on_the_same_pixels(name):
+    """MONAI's mode "nearest" would shift the mask by half a pixel of the larger image."""
+    parser = parsed(ROOT / "bundles" / name)
+    parser["phantom"], parser["dataset_dir"] = True, "."
+    geometry = Compose(parser.get_parsed_content("train#preprocessing").transforms[1:-1]).set_random_state(0)
+    rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    disc = (((rows - 60) ** 2 + (columns - 70) ** 2) < 400).float()[None]
+    shifts = []
+    for _ in range(40):
+        item = geometry({"label": disc.clone(), "mask": disc.clone()})
+        places = [torch.nonzero(item[key][0] > 0.5).double().mean(0) for key in ("mask", "label")]
+        shifts.append(places[0] - places[1])
+    assert torch.stack(shifts).mean(0).abs().max() < 0.1
 
 
 def test_strength_can_still_be_overridden():

@@ -198,7 +198,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "empty list": (lambda r: (r / LISTS.format("COVID", "val")).write_text("\r\n"), ["valCT_COVID.txt' is empty"]),
     "binary list": (
         lambda r: (r / LISTS.format("COVID", "val")).write_bytes(b"\xff\xfe\x00"),
-        ["valCT_COVID.txt' cannot be read as a list of images"],
+        ["valCT_COVID.txt' cannot be read as text"],
     ),
     "listed image missing": (
         lambda r: (r / IMAGES.format("NonCOVID") / "91%0.jpg").unlink(),

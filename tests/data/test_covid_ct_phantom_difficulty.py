@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from shared.data import covid_ct
 from shared.data.loading import LoadUnitImaged
 
-SIZE, BATCH, EPOCHS, LEARNING_RATE = 64, 16, 7, 5e-4
+SIZE, BATCH, EPOCHS, LEARNING_RATE = 64, 16, 12, 5e-4
 SECTIONS = ("training", "validation", "test")
 
 

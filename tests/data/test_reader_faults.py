@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from shared.data import camus, covid_ct, isic, lizard
+from shared.data import camus, covid_ct, folder, isic, lizard
 from shared.data.loading import LoadUnitImaged
+from shared.data.slices import LoadSliced
 from shared.errors import InputError
 from tests.data.camus_folders import make_camus  # noqa: F401
 from tests.data.covid_ct_folders import phantom as covid_ct_phantom
@@ -42,7 +45,7 @@ class ReaderCase:
 
     make: str
     datalist: Callable[[Path, str], list[dict[str, Any]]]
-    load: LoadUnitImaged
+    load: LoadUnitImaged | LoadSliced
     images: str
     faults: Mapping[str, tuple[Damage, list[str]]]
 
@@ -60,8 +63,48 @@ def rewrite(path: str, old: str, new: str) -> Damage:
     return damage
 
 
+def empty(root: Path) -> None:
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def all_images(pattern: str, damage: Damage) -> Damage:
+    def damage_all(root: Path) -> None:
+        paths = [path for path in sorted(root.glob(pattern)) if not path.name.startswith(".")]
+        assert paths
+        for path in paths:
+            damage(path)
+
+    return damage_all
+
+
+def halve(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
 def covid_ct_table(root: Path) -> None:
     covid_ct_phantom.write_workbook(root / "COVID-CT-MetaInfo.xlsx", [("File name", "Person"), ("a.png", "1")])
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[[], Path]:
+    """A person's own folder: images, masks and a table."""
+
+    def make() -> Path:
+        root = tmp_path / "clean"
+        for name in ("images", "masks"):
+            (root / name).mkdir(parents=True)
+        lines = ["image,class,group"]
+        for number in range(5):
+            pixels = np.random.default_rng(number).integers(0, 255, (20, 24)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / "images" / f"scan{number}.png")
+            Image.fromarray(255 * (pixels > 127).astype(np.uint8)).save(root / "masks" / f"scan{number}.png")
+            lines.append(f"scan{number}.png,{'ab'[number % 2]},patient{number}")
+        (root / "classes.csv").write_text("\n".join(lines) + "\n")
+        return root
+
+    return make
 
 
 READERS = {
@@ -144,27 +187,24 @@ READERS = {
             ),
         },
     ),
+    "folder": ReaderCase(
+        make="make_folder",
+        datalist=folder.datalist,
+        load=LoadSliced(mask_values=(0, 255)),
+        images="images/*.png",
+        faults={
+            "missing folder": (shutil.rmtree, ["dataset_dir"]),
+            "empty folder": (empty, ["dataset_dir"]),
+            "truncated image": (all_images("images/*.png", halve), ["scan0.png"]),
+            "text as image": (
+                all_images("images/*.png", lambda path: path.write_text("<html>not found</html>")), ["scan0.png"]
+            ),
+            "missing label": (unlink("masks/scan3.png"), ["mask", "scan3"]),
+            "table without its column": (rewrite("classes.csv", "image,", "name,"), ["classes.csv", "image"]),
+            "table and images do not fit": (rewrite("classes.csv", "scan3", "scan9"), ["classes.csv", "scan"]),
+        },
+    ),
 }
-
-
-def empty(root: Path) -> None:
-    shutil.rmtree(root)
-    root.mkdir()
-
-
-def all_images(pattern: str, damage: Damage) -> Damage:
-    def damage_all(root: Path) -> None:
-        paths = [path for path in sorted(root.glob(pattern)) if not path.name.startswith(".")]
-        assert paths
-        for path in paths:
-            damage(path)
-
-    return damage_all
-
-
-def halve(path: Path) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
 
 
 def fault_of(case: ReaderCase, fault: str) -> tuple[Damage, str, list[str]]:

@@ -34,11 +34,12 @@ def _enhance(
     channels: int = 1,
     scaling: IntensityScaling | None = None,
     plane: str = "axial",
+    transpose: bool = False,
     **options: Any,
 ) -> list[str]:
     """What inference.json does, with the identity where no network is given; returns the results' paths."""
     items = find_images(str(input), str(output_dir))
-    dataset = Dataset(items, LoadSourced("image", scaling, plane))
+    dataset = Dataset(items, LoadSourced("image", scaling, plane, transpose))
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(dataset, batch_size=1),

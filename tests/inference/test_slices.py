@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
+from PIL import Image
 from torch import nn
 
 from shared import InputError
+from shared.data.loading import read_image
 from shared.inference import IntensityScaling, LoadSourced
 from shared.inference.layout import from_slices, slice_axis, to_slices
 
@@ -102,3 +104,22 @@ def test_stated_rule_scales_the_image(tmp_path: Path) -> None:
     load = LoadSourced("image", scaling=IntensityScaling("window", -160, 240))
     image = load({"image": str(tmp_path / "a.nii")})["image"]
     np.testing.assert_allclose(image.numpy(), [[[0, 0.5], [1, 1.5]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3)])
+def test_transposed_slices_are_those_that_training_reads_and_go_back_as_they_came(enhance, shape, tmp_path) -> None:
+    """CAMUS: training reads frames as they are shown, [Y, X]."""
+    stored = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(stored, np.eye(4)), tmp_path / "a.nii.gz")
+    load = LoadSourced("image", IntensityScaling("window", 0, 255), transpose=True)
+    seen = load({"image": str(tmp_path / "a.nii.gz")})["image"].as_tensor()
+    if len(shape) == 2:
+        torch.testing.assert_close(seen, read_image(tmp_path / "a.nii.gz", channels=1))
+    np.testing.assert_allclose(seen[0].numpy(), stored.swapaxes(0, 1) / np.float32(255), rtol=1e-6)
+    (result,) = enhance(tmp_path / "a.nii.gz", tmp_path / "out", transpose=True)
+    np.testing.assert_array_equal(nibabel.load(result).get_fdata(), stored)
+
+
+def test_pictures_are_not_transposed(tmp_path) -> None:
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a.png")
+    assert LoadSourced("image", transpose=True)({"image": str(tmp_path / "a.png")})["image"].shape == (1, 3, 4)

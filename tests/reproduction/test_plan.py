@@ -1,5 +1,7 @@
 """What is about to run, and how long it may take."""
 
+import json
+
 import pytest
 
 from shared.reproduction.model import Run
@@ -33,6 +35,15 @@ def test_done_runs_tell_the_time_of_those_alike(bundles, tmp_path, monkeypatch):
     assert estimate.seconds(BASE.with_overrides(strategy="upgrad")) == runner.record(BASE, 0)["seconds"]
     assert estimate.seconds(NONE) == 1000
     assert estimate.seconds(BASE.with_overrides(backbone="resnet101")) == 1000
+
+
+def test_one_run_with_a_stage_a_of_its_own_does_not_change_the_estimate(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    for seed, seconds in enumerate((900.0, 100.0, 110.0)):
+        runner.make(BASE, seed)
+        path = runner.folder(BASE, seed) / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": seconds}))
+    assert Estimate(runner, jobs([BASE], (0, 1, 2))).seconds(BASE) == 110
 
 
 def test_description_holds_state_and_command(bundles, tmp_path):

@@ -95,6 +95,31 @@ def test_data_sets_are_passed_on_and_not_mixed(bundles, tmp_path):
         Runner(tmp_path).make(GRADPROM, 0)
 
 
+def test_a_killed_run_and_its_stage_a_are_not_continued_on_other_data(bundles, tmp_path):
+    bundles.fails["gradprom"] = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        Runner(tmp_path, {"isic": "/data/isic"}).make(GRADPROM, 0)
+    bundles.fails.clear()
+    bundles.calls.clear()
+    for run, file in ((GRADPROM, rf"{GRADPROM.identity()}-seed0/data\.json"), (JOINT, r"recognition-.*/data\.json")):
+        with pytest.raises(InputError, match=f"{file}: found a run on /data/isic, expected one on the default data"):
+            Runner(tmp_path).make(run, 0)
+    assert bundles.calls == []
+
+
+def test_data_of_the_environment_are_told_from_the_default(bundles, tmp_path, monkeypatch):
+    monkeypatch.delenv("MONAI_DATA_DIRECTORY", raising=False)
+    Runner(tmp_path).make(GRADPROM, 0)
+    (tmp_path / "isic").mkdir()
+    monkeypatch.setenv("MONAI_DATA_DIRECTORY", str(tmp_path))
+    with pytest.raises(InputError, match="found a run on the default data, expected one on .*/isic"):
+        Runner(tmp_path).make(GRADPROM, 0)
+    assert Runner(tmp_path).overrides(GRADPROM, 0)["dataset_dir"] == str(tmp_path / "isic")
+    assert Runner(tmp_path).dataset_dir(Run("gradprom_mni152")) is None
+    with pytest.raises(InputError, match="no folder '.*/lizard'"):
+        Runner(tmp_path).dataset_dir(Run("gradprom_lizard"))
+
+
 def test_a_damaged_record_is_named(bundles, tmp_path):
     runner = Runner(tmp_path)
     runner.make(GRADPROM, 0)
@@ -126,6 +151,22 @@ def test_what_a_bundle_says_goes_to_a_file_and_logging_is_as_before(bundles, tmp
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
     assert early.stream is stream
     logger.removeHandler(early)
+
+
+def test_loggers_made_by_one_run_do_not_break_the_next(bundles, tmp_path, monkeypatch):
+    def run_with_logger(**words):
+        logger = logging.getLogger("made.by.a.run")
+        if not logger.handlers:
+            logger.addHandler(logging.StreamHandler())
+        logger.error("%s", words["run_id"])
+        bundles(**words)
+
+    monkeypatch.setattr(runs, "run_bundle", run_with_logger)
+    runner = Runner(tmp_path)
+    for run in (GRADPROM, JOINT):
+        runner.make(run, 0)
+        assert (runner.folder(run, 0) / "log.txt").read_text().startswith("training\n")
+    logging.getLogger("made.by.a.run").handlers.clear()
 
 
 def test_hash_is_that_of_the_values(tmp_path):

@@ -87,6 +87,18 @@ def test_a_run_that_fails_is_told_and_the_others_are_made(bundles, figures, tmp_
     assert reproduce.main(["table3", "--profile", "smoke", "--out", str(tmp_path)]) == 0
 
 
+def test_a_figure_that_cannot_be_drawn_costs_no_table(bundles, figures, tmp_path, capsys, monkeypatch):
+    def fail(self, folders) -> bytes:
+        raise InputError("no such layer")
+
+    monkeypatch.setattr(FakeFigure, "draw", fail)
+    assert reproduce.main(["table3", "figure4", "--profile", "smoke", "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert "failed: figure4: not written: no such layer" in told.err
+    assert "table3.md" in told.out
+    assert "figure4.png" not in told.out
+
+
 def test_equal_weights_of_different_runs_are_an_error(bundles, figures, tmp_path, capsys):
     bundles.same_weights = True
     assert reproduce.main(["table3", "--profile", "smoke", "--out", str(tmp_path)]) == 1
@@ -134,6 +146,14 @@ def test_wrong_words_are_one_clear_error(words, message, bundles, figures, tmp_p
     assert "\n" not in error
     assert bundles.calls == []
     assert message in error
+
+
+def test_an_out_that_is_a_file_is_one_clear_error(bundles, figures, tmp_path, capsys):
+    (tmp_path / "out").touch()
+    assert reproduce.main(["table3", "--profile", "smoke", "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr()
+    assert told.err.strip() == f"error: folder {tmp_path / 'out'} cannot be made: File exists"
+    assert told.out == ""
 
 
 @pytest.mark.parametrize("words", [[], ["table1", "--repeats", "0"]])

@@ -120,11 +120,12 @@ def test_csv_holds_one_value_a_line(tmp_path: Path) -> None:
         for metric in METRICS:
             line = by_place[cell.row, cell.column, metric]
             if found is None:
-                assert (line["mean"], line["std"], line["n"]) == ("", "", "0")
+                assert (line["mean"], line["std"], line["n"], line["weights"]) == ("", "", "0", "")
                 continue
             assert float(line["mean"]) == pytest.approx(np.mean(found.values[metric]), rel=1e-7)
             assert float(line["std"]) == pytest.approx(np.std(found.values[metric], ddof=1), rel=1e-6)
             assert (line["n"], line["phantom"], line["table"]) == ("3", "", "table1")
+            assert line["weights"] == " ".join(one[:12] for one in found.hashes)
     paper = by_place["Sup. GradProm", "σ = 0.3", "psnr"]
     assert (paper["paper_mean"], paper["paper_std"]) == ("21.353", "0.67")
     only = by_place["Unsup. joint", "σ = 0.3", "accuracy"]

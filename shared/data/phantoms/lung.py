@@ -34,8 +34,8 @@ def random_patient(rng: np.random.Generator, finding: str) -> Patient:
     return Patient(
         finding=finding,
         tissue=float(rng.uniform(0.68, 0.82)),
-        density=float(rng.uniform(0.28, 0.38)),
-        contrast=float(rng.uniform(0.13, 0.16)),
+        density=float(rng.uniform(0.30, 0.38)),
+        contrast=float(rng.uniform(0.17, 0.20)),
         width=float(rng.uniform(0.92, 1.05)),
         outline=rng.normal(0, 1, (2, 2, 3)) * np.array([0.04, 0.03, 0.02]),
         seed=int(rng.integers(2**31)),
@@ -57,12 +57,19 @@ def draw(patient: Patient, rng: np.random.Generator, height: int, width: int) ->
     mask = lungs > 0.02
     vessels = _lines(np.random.default_rng(patient.seed), y, level, count=10, thickness=0.035)
     texture = vessels + _finding(patient, rng, y, x, mask, level)
-    # Equal mean and spread inside the lungs for both findings, so that neither tells them apart.
-    texture = (texture - texture[mask].mean()) / texture[mask].std()
+    # Equal mean and spread inside the lungs for both findings, so that neither tells them apart. The brightest lines
+    # are cut off first: white is the end of the range.
+    texture = _standardise(np.minimum(_standardise(texture, inside), 3.0), inside)
     image += inside * (patient.density + patient.contrast * texture - image)
     image *= rng.uniform(0.95, 1.05)
     image += rng.normal(0, 0.012, image.shape)
     return np.asarray(np.clip(image, 0, 1))
+
+
+def _standardise(texture: Array, weights: Array) -> Array:
+    """Give the texture mean 0 and standard deviation 1 where the weights are."""
+    centred = texture - np.average(texture, weights=weights)
+    return np.asarray(centred / np.sqrt(np.average(centred**2, weights=weights)))
 
 
 def _body(patient: Patient, y: Array, x: Array) -> Array:
@@ -96,13 +103,13 @@ def _finding(patient: Patient, rng: np.random.Generator, y: Array, x: Array, mas
 
 
 def _opacities(rng: np.random.Generator, y: Array, x: Array, mask: Mask) -> Array:
-    """Five to seven hazy patches, a third to a half of a lung's width across, with fuzzy edges."""
+    """Four to six hazy patches, about half of a lung's width across, with fuzzy edges."""
     height, width = y.shape
     places = np.argwhere(mask)
     haze = np.zeros(y.shape)
     ragged = _smooth_noise(rng, height, width, cell=10)
-    for place in places[rng.choice(len(places), rng.integers(5, 8))]:
-        radius = rng.uniform(0.13, 0.19)
+    for place in places[rng.choice(len(places), rng.integers(4, 7))]:
+        radius = rng.uniform(0.15, 0.21)
         distance = np.hypot(y - y[tuple(place)], x - x[tuple(place)]) / radius
         haze = np.maximum(haze, 1 / (1 + np.exp(7 * (distance - 1 + 0.12 * ragged))))
     return np.asarray(haze)
