@@ -60,8 +60,9 @@ def read_gate(run_folder: str | Path) -> dict[str, GateHistory]:
 def draw_gate(runs: Mapping[str, str | Path]) -> bytes:
     """Draw acceptance rate and cosine over training, a row of charts per recognition task and a line per run.
 
-    Strategies that add the recognition loss (joint, frozen) let every gradient in and measure no cosine; their lines
-    are missing on the right. Runs without recognition (none) are left out.
+    Strategies that add the recognition loss (joint, frozen) let every gradient in; they measure the cosine only with
+    the handler's ``always_measure``, else their lines are missing on the right. Runs without recognition (none) are
+    left out.
 
     Args:
         runs: folders of runs by label, at most ten.
@@ -79,7 +80,7 @@ def draw_gate(runs: Mapping[str, str | Path]) -> bytes:
     width, height = charts[0][0].width * 2 + 3 * GAP, charts[0][0].height + GAP
     names = draw_legend(list(histories), width - 2 * GAP)
     sentences = "Per epoch: share of steps in which the recognition gradient was let in, and the mean cosine between "
-    sentences += "it and the gradient of the enhancement loss. Strategies that let in every gradient measure no cosine."
+    sentences += "it and the gradient of the enhancement loss."
     if any((provenance.read(Path(folder) / "models") or {}).get("phantom", False) for folder in runs.values()):
         sentences += f" {PHANTOM}"
     lines = wrapped(sentences, width - 2 * GAP)
