@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.errors import InputError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["InputError", "__version__", "bundle_root"]
 

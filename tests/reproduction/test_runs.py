@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -198,7 +199,8 @@ def test_a_run_with_a_shared_stage_a_equals_one_without_bit_for_bit(tmp_path, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "run_bundle", lambda **words: run_bundle(**words))
-    runner.make(run.with_overrides(strategy="joint"), 0)
+    other = run.with_overrides(strategy="joint", sigma=0.3)
+    runner.make(replace(other, overlays=("challenging.json", *run.overlays)), 0)
     monkeypatch.setattr(runs, "run_bundle", lambda max_epochs, **words: stop_in_the_cascade(**words))
     with pytest.raises(KeyboardInterrupt):
         runner.make(run, 0)
