@@ -6,4 +6,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
 cd "$root"
 # Each of pytest's workers would otherwise start as many threads as there are cores.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$python" -m pytest --numprocesses auto --maxprocesses 8 "$@"
+exec "$python" -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal "$@"
