@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from shared.errors import InputError
 
@@ -39,6 +41,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise InputError(f"{path} cannot be written: {err.strerror or err}") from err
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """Return the JSON object in a file that exists.
+
+    Args:
+        path: the file.
+        expected: what it should hold, for the message.
+
+    Raises:
+        InputError: when the file cannot be read or is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise InputError(f"{path} cannot be read: {err.strerror or err}") from err
+    except ValueError as err:
+        raise InputError(f"{path}: found no JSON, expected {expected}") from err
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: found {type(content).__name__}, expected a JSON object")
+    return content
 
 
 def short_path(path: str | Path) -> str:

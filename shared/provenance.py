@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError
-from shared.files import make_folder, short_path, write_atomically
+from shared.files import make_folder, read_json, short_path, write_atomically
 
 FILE_NAME = "provenance.json"
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
@@ -77,15 +77,7 @@ def read(folder: str | Path) -> dict[str, Any] | None:
         InputError: when the file is no JSON object.
     """
     path = Path(folder) / FILE_NAME
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        raise InputError(f"{path}: found no JSON, expected the provenance written by training") from err
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: found {type(content).__name__}, expected a JSON object")
-    return content
+    return read_json(path, "the provenance written by training") if path.is_file() else None
 
 
 def setting(ckpt_path: str | Path, key: str, default: Any) -> Any:

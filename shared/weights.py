@@ -47,6 +47,27 @@ def read(path: str | Path, remedy: str = "") -> dict[str, Any]:
     return content
 
 
+def save_all(networks: Mapping[str, nn.Module], path: str | Path) -> None:
+    """Write the states of several networks to one file, by name."""
+    save({name: network.state_dict() for name, network in networks.items()}, path)
+
+
+def load_all(networks: Mapping[str, nn.Module], path: str | Path, remedy: str = "") -> None:
+    """Load what :func:`save_all` wrote into networks of the same names.
+
+    Args:
+        networks: by name; the file may hold others too.
+        path: the file.
+        remedy: what to do when it is missing, for the message.
+
+    Raises:
+        InputError: when the file is missing or unreadable, or lacks a network's state or does not fit it.
+    """
+    states = read(path, remedy)
+    for name, network in networks.items():
+        load_into(network, states.get(name, {}), f"{path} ({name})")
+
+
 def load_into(network: nn.Module, state: Mapping[str, Any], source: str | Path) -> None:
     """Load a state dict that fits the network exactly.
 

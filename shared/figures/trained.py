@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from shared import provenance, weights
 from shared.errors import InputError, message_of
+from shared.files import read_json
 from shared.handlers.best_model import MODEL, RECOGNITION
 from shared.recognition import RecognitionTask
 from shared.reporting.drawing import check_orientation
@@ -215,12 +215,7 @@ class _Builder:
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; {EXPECTED}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        raise InputError(f"{path}: found no JSON, expected the configuration of a run") from err
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: found {type(config).__name__}, expected a JSON object")
+    config = read_json(path, "the configuration of a run")
     for key in ("network", "tasks", "test", "validate"):
         if key not in config:
             raise InputError(f"{path}: found no key {key!r}, expected the configuration of an enhancement run")
@@ -230,7 +225,6 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _load_weights(folder: Path, network: nn.Module, tasks: Mapping[str, RecognitionTask]) -> None:
     weights.load_into(network, weights.read(folder / MODEL, EXPECTED), folder / MODEL)
     network.eval().requires_grad_(False)
-    states = weights.read(folder / RECOGNITION, EXPECTED)
-    for name, task in tasks.items():
-        weights.load_into(task.network, states.get(name, {}), f"{folder / RECOGNITION} ({name})")
+    weights.load_all({name: task.network for name, task in tasks.items()}, folder / RECOGNITION, EXPECTED)
+    for task in tasks.values():
         task.network.eval().requires_grad_(False)

@@ -54,7 +54,7 @@ class BestModel:
             return
         ensemble: Any = weights.unwrapped(self.recognition)
         weights.save(weights.unwrapped(self.network).state_dict(), self.folder / MODEL)
-        weights.save({n: m.state_dict() for n, m in ensemble.networks.items()}, self.folder / RECOGNITION)
+        weights.save_all(ensemble.networks, self.folder / RECOGNITION)
         best = {"epoch": state.epoch, state.key_metric_name: round(float(state.best_metric), 4)}
         provenance.write_json({**self.origin, "best_validation": best}, self.folder / provenance.FILE_NAME)
 
@@ -85,8 +85,5 @@ class LoadBestModel:
     def __call__(self, engine: Engine) -> None:
         """Load the weights of all networks."""
         weights.load_into(self.network, weights.read(self.folder / MODEL, self.remedy), self.folder / MODEL)
-        path = self.folder / RECOGNITION
-        states = weights.read(path, self.remedy)
         ensemble: Any = weights.unwrapped(self.recognition)
-        for name, network in ensemble.networks.items():
-            weights.load_into(network, states.get(name, {}), f"{path} ({name})")
+        weights.load_all(ensemble.networks, self.folder / RECOGNITION, self.remedy)

@@ -52,7 +52,7 @@ class SaveRecognition:
         state: Any = engine.state
         if state.rank == 0:
             ensemble: Any = weights.unwrapped(self.recognition)
-            weights.save({n: m.state_dict() for n, m in ensemble.networks.items()}, self.folder / RECOGNITION)
+            weights.save_all(ensemble.networks, self.folder / RECOGNITION)
             provenance.write_json(self.origin, self.folder / provenance.FILE_NAME)
         # The test that follows reads the file on every rank.
         if is_distributed():
@@ -84,8 +84,5 @@ class LoadRecognition:
 
     def __call__(self, engine: Engine) -> None:
         """Load the weights of all recognition networks."""
-        path = self.folder / RECOGNITION
-        states = weights.read(path, self.remedy)
         ensemble: Any = weights.unwrapped(self.recognition)
-        for name, network in ensemble.networks.items():
-            weights.load_into(network, states.get(name, {}), f"{path} ({name})")
+        weights.load_all(ensemble.networks, self.folder / RECOGNITION, self.remedy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared import provenance
 from shared.errors import InputError
 from shared.inference.picture import Picture
 
@@ -122,16 +122,10 @@ def load_scaling(ckpt_path: str, default: IntensityScaling | None = None) -> Int
     Raises:
         InputError: provenance.json is no JSON object or its ``intensity_scaling`` is malformed.
     """
-    path = Path(ckpt_path).parent / "provenance.json"
-    rule = None
-    if path.is_file():
-        try:
-            rule = json.loads(path.read_text()).get(PROVENANCE_KEY)
-        except (OSError, ValueError, AttributeError) as err:
-            raise InputError(f"{path}: expected a JSON object, found something else ({err})") from err
+    rule = provenance.setting(ckpt_path, PROVENANCE_KEY, None)
     if rule is None:
         return default if default is not None else IntensityScaling()
     try:
         return IntensityScaling.from_dict(rule)
     except InputError as err:
-        raise InputError(f"{path}: {err}") from err
+        raise InputError(f"{Path(ckpt_path).parent / provenance.FILE_NAME}: {err}") from err

@@ -84,13 +84,7 @@ class Runner:
         path = self.folder(run, seed) / RECORD
         if not path.is_file():
             return None
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            made_with = record["dataset_dir"]
-        except (ValueError, KeyError, TypeError) as err:
-            raise InputError(f"{path}: found no record of a run; delete its folder to run it again") from err
-        self._check_data(run, made_with, path)
-        return dict(record)
+        return self._read(run, path)
 
     def make(self, run: Run, seed: int, wait: bool = True) -> bool:
         """Make a run unless it is done; a run that was killed continues.
@@ -115,12 +109,19 @@ class Runner:
             return False
         return True
 
-    def _check_data(self, run: Run, made_with: str | None, path: Path) -> None:
+    def _read(self, run: Run, path: Path) -> dict[str, Any]:
+        """Return what was noted about a run; refuse it when the run was made, or begun, with other data."""
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            made_with = record["dataset_dir"]
+        except (ValueError, KeyError, TypeError) as err:
+            raise InputError(f"{path}: found no record of a run; delete its folder to run it again") from err
         if made_with != self.dataset_dir(run):
             raise InputError(
                 f"{path}: found a run on {made_with or 'the default data'}, expected one on "
                 f"{self.dataset_dir(run) or 'the default data'}; give another --out"
             )
+        return dict(record)
 
     def _begin(self, run: Run, folder: Path) -> None:
         """Note which data a run begins with; refuse to continue it on others.
@@ -130,11 +131,7 @@ class Runner:
         """
         path = folder / DATA
         if path.is_file():
-            try:
-                made_with = json.loads(path.read_text(encoding="utf-8"))["dataset_dir"]
-            except (ValueError, KeyError, TypeError) as err:
-                raise InputError(f"{path}: found no note of a run's data; delete its folder to run it again") from err
-            self._check_data(run, made_with, path)
+            self._read(run, path)
         else:
             provenance.write_json({"dataset_dir": self.dataset_dir(run)}, path)
 

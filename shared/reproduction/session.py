@@ -116,15 +116,16 @@ class Session:
         """Write tables as Markdown and CSV, figures as PNG, and all of them as one page; return the files."""
         out, files, sections = self.runner.out, list[Path](), []
         make_folder(out)
+        about = self._about()
         for name, results in self.load().items():
             with self._told(name):
-                sections.append(self._table(self.tables[name], results))
+                sections.append(self._table(self.tables[name], results, about))
                 files += [out / f"{name}.md", out / f"{name}.csv", out / f"{name}-comparisons.csv"]
         for name in self.figures:
             with self._told(name):
                 sections.append(self._figure(name))
                 files.append(out / f"{name}.png")
-        page = html.page("Reproduction: " + ", ".join([*self.tables, *self.figures]), sections, self._about())
+        page = html.page("Reproduction: " + ", ".join([*self.tables, *self.figures]), sections, about)
         write_atomically(out / "report.html", page.encode())
         return [*files, out / "report.html"]
 
@@ -136,10 +137,12 @@ class Session:
         except InputError as err:
             self.failures[name] = f"not written: {err}"
 
-    def _table(self, table: Table, results: Mapping[Cell, CellResult | None]) -> html.Section:
+    def _table(
+        self, table: Table, results: Mapping[Cell, CellResult | None], about: Mapping[str, str]
+    ) -> html.Section:
         """Write the files of a table and return its part of the page."""
         files = {
-            f"{table.name}.md": tables.markdown(table, results, self._about()),
+            f"{table.name}.md": tables.markdown(table, results, about),
             f"{table.name}.csv": tables.csv(table, results),
             f"{table.name}-comparisons.csv": tables.comparisons_csv(table, results),
         }
@@ -164,10 +167,11 @@ class Session:
         return html.Section(FIGURES[name].title, pictures=[html.Picture(name, path)], phantom=phantom)
 
     def _about(self) -> dict[str, str]:
-        records = [self.runner.record(job.run, job.seed) for job in self.jobs()]
+        planned = self.jobs()
+        records = [self.runner.record(job.run, job.seed) for job in planned]
         done = [record for record in records if record is not None]
         seconds = sum(float(record["seconds"]) for record in done)
-        folders = {data_of(job.run): self.runner.dataset_dir(job.run) for job in self.jobs()}
+        folders = {data_of(job.run): self.runner.dataset_dir(job.run) for job in planned}
         data = [f"{name}: {folder}" for name, folder in folders.items() if folder]
         versions = {", ".join(f"{name} {found}" for name, found in record["versions"].items()) for record in done}
         return {
