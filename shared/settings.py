@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.data.foreign import TEST_DATASETS
+from shared.data.splits import SPLITS
 from shared.errors import InputError
 from shared.update_rules import RULES
 
@@ -102,9 +104,9 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "sigma_min": Number(0),
     "sigma_max": Number(0),
     "scale": Choice([2, 4]),
-    "split": Choice(["official", "paper"]),
+    "split": Choice(SPLITS),
     "clip_degraded": Flag(),
-    "test_dataset": Choice(["isic", "covid_ct", "lizard", "camus"]),
+    "test_dataset": Choice(TEST_DATASETS),
     "image_size": Number(16, whole=True),
     "crop_size": Number(16, whole=True),
     "patch_size": Number(16, whole=True),

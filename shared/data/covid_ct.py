@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.data.folders import existing_dataset, find_file, find_folder, read_lines
 from shared.data.locations import SOURCES
-from shared.data.splits import SECTIONS, check_choice, in_hash_order, split_groups
+from shared.data.splits import SECTIONS, SPLITS, check_choice, in_hash_order, split_groups
 from shared.data.spreadsheet import read_sheet
 from shared.errors import InputError
 
@@ -20,7 +20,6 @@ logger = logging.getLogger("shared.data")
 
 #: Classes in the order of their indices.
 CLASSES = ("NonCOVID", "COVID")
-SPLITS = ("official", "paper")
 TABLE = "COVID-CT-MetaInfo.xlsx"
 
 _EXTENSIONS = (".png", ".jpg", ".jpeg")

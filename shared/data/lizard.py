@@ -16,13 +16,12 @@ from shared.data.folders import existing_dataset, files_by_stem, read_table, req
 from shared.data.label_maps import EXTENSION, read_nuclei
 from shared.data.loading import image_size
 from shared.data.locations import SOURCES
-from shared.data.splits import SECTIONS, check_choice, split_groups
+from shared.data.splits import SECTIONS, SPLITS, check_choice, split_groups
 from shared.errors import InputError
 
 #: Classes 1 to 6 of the label files; ``class`` items are indices into it, masks hold the index + 1 (0: no nucleus).
 CLASSES = ("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
 AUXILIARIES = ("diagnosis", "segmentation", "both")
-SPLITS = ("official", "paper")
 #: The fold of info.csv that is the test set of the official split.
 TEST_FOLD = "3"
 

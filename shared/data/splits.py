@@ -10,6 +10,8 @@ from typing import Any
 from shared.errors import InputError
 
 SECTIONS = ("training", "validation", "test")
+SPLITS = ("official", "paper")
+"""Splits of the data sets that come with one which is not the paper's."""
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
