@@ -13,7 +13,7 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from shared.errors import InputError
-from shared.networks import load_imagenet_resnet
+from shared.networks import enlarge_to, load_imagenet_resnet
 from shared.recognition import RecognitionTask
 
 LABEL_KEYS = {"diagnosis": "class", "segmentation": "mask"}
@@ -152,10 +152,7 @@ class PrepareRecognitionBatch(PrepareBatch):
             return tensor.to(device=device, non_blocking=non_blocking, **kwargs)
 
         truth: Any = {key: move(batchdata[key]) for key in LABEL_KEYS.values() if key in batchdata}
-        images, size = move(batchdata[self.images]), batchdata["label"].shape[-2:]
-        if images.shape[-2:] != size:
-            images = nn.functional.interpolate(images, size=size, mode="bicubic", align_corners=False)
-        return images, truth
+        return enlarge_to(move(batchdata[self.images]), batchdata["label"].shape[-2:]), truth
 
 
 def train_recognition(trainer: SupervisedTrainer | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.networks.pretrained import WeightReport, load_imagenet_resnet, load_srresnet
-from shared.networks.residual import Enlarge, ResidualEnhancement, Restormer, SmallUNet
+from shared.networks.residual import Enlarge, ResidualEnhancement, Restormer, SmallUNet, enlarge_to
 from shared.networks.srresnet import SRResNet
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SRResNet",
     "SmallUNet",
     "WeightReport",
+    "enlarge_to",
     "load_imagenet_resnet",
     "load_srresnet",
 ]

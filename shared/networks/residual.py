@@ -191,6 +191,13 @@ def enlarge(images: Tensor, factor: int) -> Tensor:
     return functional.interpolate(images, scale_factor=factor, mode="bicubic", align_corners=False)
 
 
+def enlarge_to(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Return images [B, C, H, W] at another size (H, W), by bicubic interpolation; as they are at that size."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return functional.interpolate(images, size=tuple(size), mode="bicubic", align_corners=False)
+
+
 def _check(owner: str, **sizes: int) -> None:
     for name, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
+
+from shared.networks import enlarge_to
 
 
 def plain(image: Any) -> torch.Tensor:
@@ -16,9 +17,7 @@ def plain(image: Any) -> torch.Tensor:
 
 def enlarged(degraded: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """Return a degraded image [C, H, W] at the size of the clean one, by bicubic interpolation where it is smaller."""
-    if degraded.shape[1:] == clean.shape[1:]:
-        return degraded
-    return functional.interpolate(degraded[None], size=clean.shape[1:], mode="bicubic", align_corners=False)[0]
+    return enlarge_to(degraded[None], clean.shape[1:])[0]
 
 
 def spread(length: int, size: int) -> list[int]:
