@@ -156,7 +156,9 @@ def test_whole_path(bundle, tmp_path, strategy):
     for file in ("models/model.pt", "models/recognition.pt", "models/provenance.json", "models/checkpoint.pt",
                  "eval/per_image.csv", "eval/summary.json", "eval/panel.png", "eval/config.json"):
         assert (tmp_path / file).is_file(), file
-    network = ConfigParser(content(bundle, "inference")).get_parsed_content("network_def")
+    parser = ConfigParser(content(bundle, "inference"))
+    parser["ckpt_path"] = str(tmp_path / "models" / "model.pt")
+    network = parser.get_parsed_content("network_def")
     network.load_state_dict(torch.load(tmp_path / "models" / "model.pt", weights_only=True), strict=True)
 
     if strategy == "none":

@@ -18,6 +18,7 @@ from monai.transforms import SaveImaged
 from PIL import Image
 
 from shared import InputError, bundle_root
+from shared.errors import root_cause
 from shared.inference import EnhancementInferer, IntensityScaling, load_scaling
 
 BUNDLES = sorted(
@@ -28,10 +29,16 @@ ODD = (37, 31)
 RNG = np.random.default_rng(0)
 
 
+def inference_parser(bundle: str) -> ConfigParser:
+    """The bundle's inference.json without weights: those that lie in its folder may be for other channels or scales."""
+    parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
+    parser["ckpt_path"] = "nowhere/model.pt"
+    return parser
+
+
 def scale_of(bundle: str) -> int:
     """How many times larger the bundle's network makes an image."""
-    network = ConfigParser(ConfigParser.load_config_file(config(bundle))).get_parsed_content("network_def")
-    return network.upscale_factor
+    return inference_parser(bundle).get_parsed_content("network_def").upscale_factor
 
 
 def config(bundle: str, name: str = "inference") -> str:
@@ -46,7 +53,7 @@ def bundle(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def ckpt_path(bundle: str, tmp_path: Path) -> str:
     """Weights of the bundle's own network."""
-    parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
+    parser = inference_parser(bundle)
     torch.manual_seed(0)
     path = tmp_path / "model.pt"
     # Moved a little: an untrained network may be the identity by construction.
@@ -70,12 +77,6 @@ def scans(tmp_path: Path) -> Path:
 
 def workflow(bundle: str, **overrides: Any) -> ConfigWorkflow:
     return ConfigWorkflow(config(bundle), config(bundle, "metadata"), workflow_type="infer", **overrides)
-
-
-def root_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def test_properties_without_weights_and_images(bundle: str) -> None:
@@ -123,7 +124,7 @@ def test_rule_saved_by_training_is_used(bundle: str, ckpt_path: str, tmp_path: P
 
 def test_steps_alone_give_the_enhanced_image(bundle: str, scans: Path) -> None:
     """What MONAI Label does: a path under "image", the steps one by one, and a writer of its own."""
-    inference = workflow(bundle)
+    inference = workflow(bundle, ckpt_path="nowhere/model.pt")
     inference.initialize()
     data = inference.preprocessing({"image": str(scans / "a.nii.gz")})
     assert isinstance(inference.inferer, EnhancementInferer)
@@ -166,7 +167,7 @@ def test_metadata_follows_the_specification(bundle: str, tmp_path: Path) -> None
 
 def test_metadata_states_what_the_network_takes(bundle: str) -> None:
     metadata = json.loads(Path(config(bundle, "metadata")).read_text())
-    parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
+    parser = inference_parser(bundle)
     network = {key: parser.get_parsed_content(f"network_def#{key}") for key in ("in_channels", "out_channels")}
     assert metadata["version"] in metadata["changelog"]
     assert "not for diagnostic use" in metadata["intended_use"].lower()
@@ -182,8 +183,10 @@ def test_metadata_states_what_the_network_takes(bundle: str) -> None:
 
 def test_network_fits_the_metadata_and_can_be_exported(bundle: str, ckpt_path: str, tmp_path: Path) -> None:
     files: dict[str, Any] = {"meta_file": config(bundle, "metadata"), "config_file": config(bundle)}
-    verify_net_in_out("network_def", device="cpu", any=17, **files)
-    ckpt_export("network_def", filepath=str(tmp_path / "model.ts"), ckpt_file=ckpt_path, **files)
+    verify_net_in_out("network_def", device="cpu", any=17, ckpt_path=ckpt_path, **files)
+    ckpt_export(
+        "network_def", filepath=str(tmp_path / "model.ts"), ckpt_file=ckpt_path, ckpt_path=ckpt_path, **files
+    )
     assert (tmp_path / "model.ts").stat().st_size > 0
 
 
