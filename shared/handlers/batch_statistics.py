@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from shared import weights
-from shared.handlers.distributed import broadcast
+from shared.distributed import broadcast
 from shared.handlers.gradprom import GradPromHandler
 
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from shared import update_rules
-from shared.handlers.distributed import agree, average, broadcast
+from shared.distributed import agree, average, broadcast
 from shared.handlers.finite import NonFiniteError, batch_ids, check_loss
 from shared.handlers.resume import Stateful
 from shared.handlers.statistics import GateStatistics

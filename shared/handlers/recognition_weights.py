@@ -11,9 +11,9 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from shared import provenance, weights
+from shared.distributed import is_distributed
 from shared.errors import InputError
 from shared.handlers.best_model import MODEL, RECOGNITION
-from shared.handlers.distributed import is_distributed
 
 
 class SaveRecognition:

@@ -12,8 +12,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from shared import weights
+from shared.distributed import is_distributed
 from shared.errors import InputError
-from shared.handlers.distributed import is_distributed
 
 logger = logging.getLogger(__name__)
 FILE_NAME = "checkpoint.pt"

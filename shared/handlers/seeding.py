@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.transforms import Randomizable
 
+from shared.distributed import rank
 from shared.errors import InputError
 
 
@@ -43,8 +43,7 @@ class EpochSeed:
 
     def __call__(self, engine: Engine) -> None:
         """Seed everything for the epoch that starts."""
-        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-        entropy = np.random.SeedSequence([self.seed, self.stage, engine.state.epoch, rank])
+        entropy = np.random.SeedSequence([self.seed, self.stage, engine.state.epoch, rank()])
         value = int(entropy.generate_state(1)[0])
         random.seed(value)
         np.random.seed(value)

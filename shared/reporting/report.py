@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import decollate_batch
 
+from shared.distributed import rank
 from shared.errors import InputError
 from shared.files import make_folder, write_atomically
 from shared.metrics import psnr, ssim
@@ -20,7 +21,7 @@ from shared.recognition import RecognitionTask
 from shared.reporting.images import enlarged, plain
 from shared.reporting.panel import PanelRow, SpreadSample, check_orientation, draw_panel
 from shared.reporting.recognition import recognise
-from shared.reporting.rows import ImageRow, Recognition, gather, is_main_process
+from shared.reporting.rows import ImageRow, Recognition, gather
 from shared.reporting.summary import finite_or_none, summarise
 from shared.reporting.tables import per_image_csv, quality_table, recognition_table
 
@@ -110,7 +111,7 @@ class EnhancementReport:
 
     def _start(self) -> None:
         # Not at the end: an evaluation may take hours.
-        if is_main_process():
+        if rank() == 0:
             make_folder(self.output_dir)
         self._rows = []
         self._sample = SpreadSample(self.panel_rows)
@@ -167,7 +168,7 @@ class EnhancementReport:
         rows = gather(self._rows)
         summary = summarise(rows)
         setattr(engine.state, self.name, summary)
-        if not is_main_process():
+        if rank() > 0:
             return
         files = {
             "per_image.csv": per_image_csv(rows).encode(),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch.distributed as dist
 
+from shared.distributed import is_distributed
 from shared.errors import InputError
 
 
@@ -45,7 +46,7 @@ def gather(rows: Sequence[ImageRow]) -> list[ImageRow]:
         InputError: when two images of one process have the same id. Under distributed evaluation samplers repeat
             images to give each rank as many, and an id that comes twice is dropped instead.
     """
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if is_distributed():
         parts: list[Sequence[ImageRow]] = [[] for _ in range(dist.get_world_size())]
         dist.all_gather_object(parts, list(rows))
         rows = list({row.id: row for part in parts for row in part}.values())
@@ -55,8 +56,3 @@ def gather(rows: Sequence[ImageRow]) -> list[ImageRow]:
             raise InputError(f"image id {row.id!r} occurs more than once in the test set; expected unique ids")
         seen.add(row.id)
     return sorted(rows, key=lambda row: row.id)
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that writes files."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0

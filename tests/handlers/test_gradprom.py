@@ -6,8 +6,8 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from torch import nn
 
+from shared.distributed import agree, average, broadcast
 from shared.handlers import GradPromHandler, NonFiniteError
-from shared.handlers.distributed import agree, average, broadcast
 from shared.recognition import RecognitionTask
 from tests.handlers.reference import RATE, System, batches, enhancement_network, naive_training
 

@@ -15,6 +15,11 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def rank() -> int:
+    """The number of this process, 0 in a single one; the process of rank 0 writes files."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
 def average(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its mean over all ranks, in one collective per data type."""
 
