@@ -107,6 +107,13 @@ def test_bundle_names_itself(bundle):
     assert content(bundle, "train")["bundle_root"]["name"] == bundle.name
 
 
+def test_evaluation_takes_the_recognition_network_that_was_trained(bundle, tmp_path):
+    """Whatever the data it is tested on would choose, phantom or real."""
+    parser = ConfigParser({**content(bundle, "train"), **content(bundle, "evaluate"), "ckpt_dir": str(tmp_path)})
+    (tmp_path / "provenance.json").write_text('{"backbone": "resnet34"}')
+    assert parser.get_parsed_content("backbone") == "resnet34"
+
+
 def test_property_check_of_training(bundle, tmp_path):
     workflow = ConfigWorkflow(
         config_file=str(bundle / "configs" / "train.json"), workflow_type="train", logging_file=False,
