@@ -2,120 +2,212 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InputError
-from shared.inference import dicom, nifti, rasters, tiff
+from shared.inference.dicom import reading
+from shared.inference.dicom.geometry import affine_of, uneven
+from shared.inference.dicom.series import gap_in, series_name, series_of
+from shared.inference.format_table import DICOM, NIFTI, OUTPUT_FORMATS, SUPPORTED, ImageFormat, format_of
 from shared.inference.picture import Picture, SourceRecord
+from shared.inference.producer import Producer
+from shared.inference.whole import whole_file, whole_folder
 
 T = TypeVar("T")
+Source = str | os.PathLike[str] | Sequence[str]
+"""A file, a folder that holds one DICOM series, or the files of one."""
+# Endings of what an output format writes, and of a folder of several such files.
+_SUFFIXES = {"dicom": ".dcm", "nifti": ".nii.gz", "png": ".png"}
+_FOLDER_SUFFIX = "_slices"
 
 
-@dataclass(frozen=True)
-class ImageFormat:
-    """One kind of image file.
+def output_name(source: Source, output_format: str = "same") -> str:
+    """Name of the enhanced image: the same name, or the whole name and a suffix where the format changes.
 
-    Attributes:
-        name: what messages call it.
-        check: reads the header, raises when it is no readable image.
-        read: path to :class:`Picture`.
-        write: path of the output, stored pixels [C, ...] and the source's record.
-        output_suffix: appended to the source's name to name the output; "" keeps the name, so the format.
+    ``a.png`` gives ``a.png``, ``a.jpg`` gives ``a.jpg.png`` and, as NIfTI, ``a.dcm`` gives ``a.dcm.nii.gz``: which name
+    a file gets depends on itself alone, and files that differ in their suffix never meet. A series is named by its
+    number and description. Several slices as PNG files, or as DICOM files made from another format, and a series as
+    DICOM or PNG files are a folder: ``a.nii.gz_slices``, ``004_T1_axial``.
+
+    Raises:
+        InputError: the format is unknown, or the source cannot be read.
+    """
+    _require_known(output_format)
+    if not _is_file(source):
+        return series_output_name(reading.read_header(series_files(source)[0]), output_format)
+    path = str(source)
+    image_format, name = _format(path), Path(path).name
+    if output_format == "same":
+        return name + image_format.output_suffix
+    # Its own writer of that format keeps the name.
+    if image_format.writers[output_format] is image_format.writers["same"] and not image_format.output_suffix:
+        return name + ".png" if output_format == "png" and not name.lower().endswith(".png") else name
+    depth = _guard(path, lambda: image_format.depth(path))
+    is_folder = output_format != "nifti" and _is_stack(depth)
+    return name + (_FOLDER_SUFFIX if is_folder else _SUFFIXES[output_format])
+
+
+def series_output_name(header: Any, output_format: str) -> str:
+    """Name of an enhanced series, from the header of one of its files."""
+    return series_name(header) + (".nii.gz" if output_format == "nifti" else "")
+
+
+def dicom_header(path: str) -> Any:
+    """Header of a DICOM image; None for a file that is not DICOM.
+
+    Raises:
+        InputError: the file cannot be read, or its geometry is malformed.
     """
 
-    name: str
-    check: Callable[[str], None]
-    read: Callable[[str], Picture]
-    write: Callable[[str, NDArray, SourceRecord], None]
-    output_suffix: str = ""
+    def read() -> Any:
+        if format_of(path) is not DICOM:
+            return None
+        header = reading.read_header(path)
+        # Looked at here, so that a malformed value refuses this file and does not break the grouping of all.
+        try:
+            affine_of([header])
+        except (TypeError, ValueError, IndexError) as err:
+            places = "position, orientation, spacing or number of frames"
+            raise InputError(f"{path}: {places} malformed in the DICOM header: {_first_line(err)}") from err
+        return header
+
+    return _guard(path, read)
 
 
-_RASTER = (rasters.check_raster, rasters.read_raster, rasters.write_raster)
-_TIFF = ImageFormat("TIFF", tiff.check_tiff, tiff.read_tiff, tiff.write_tiff)
-_NIFTI = ImageFormat("NIfTI", nifti.check_nifti, nifti.read_nifti, nifti.write_nifti)
-_JPEG = ImageFormat("JPEG", *_RASTER, output_suffix=".png")
-_DICOM = ImageFormat(
-    "DICOM", dicom.check_dicom, dicom.read_dicom, dicom.write_dicom_as_nifti, output_suffix=".nii.gz"
-)
-FORMATS: dict[str, ImageFormat] = {
-    ".png": ImageFormat("PNG", *_RASTER),
-    ".bmp": ImageFormat("BMP", *_RASTER),
-    ".jpg": _JPEG,
-    ".jpeg": _JPEG,
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-    ".nii": _NIFTI,
-    ".nii.gz": _NIFTI,
-}
-SUPPORTED = "PNG, JPEG, BMP, TIFF, NIfTI (.nii, .nii.gz) or DICOM"
+def series_files(source: Source) -> list[str]:
+    """Return the files of a DICOM series in the order of its slices.
 
+    Args:
+        source: a folder that holds exactly one series, or the files of one. In a folder, hidden files and files of
+            other kinds than images are left out.
 
-def format_of(path: str) -> ImageFormat | None:
-    """The format of a file by its suffix, DICOM by its magic number too; None for anything else."""
-    for suffix, image_format in FORMATS.items():
-        if Path(path).name.lower().endswith(suffix):
-            return image_format
-    return _DICOM if dicom.is_dicom(path) else None
-
-
-def output_name(path: str) -> str:
-    """File name of the enhanced image: the same name, or the whole name and a suffix where the format changes.
-
-    ``a.png`` gives ``a.png``, ``a.jpg`` gives ``a.jpg.png`` and ``a.dcm`` gives ``a.dcm.nii.gz``: which name a file
-    gets depends on itself alone, and files that differ in their suffix never meet.
+    Raises:
+        InputError: there is no image, an image that is not DICOM or not readable, or more than one series: the message
+            lists what there is.
     """
-    return Path(path).name + _format(path).output_suffix
+    if not isinstance(source, str | os.PathLike):
+        paths = [str(path) for path in source]
+        return series_of(f"{paths[0]} and {len(paths) - 1} more" if paths else "an empty list of files", paths)
+    paths = []
+    for path in sorted(Path(source).iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        image_format = format_of(str(path))
+        if image_format is not None and image_format is not DICOM:
+            raise InputError(f"{path}: {image_format.name} in the folder of a DICOM series, expected DICOM files alone")
+        paths += [str(path)] if image_format is not None else []
+    return series_of(str(source), paths)
 
 
-def check_picture(path: str) -> None:
+def check_picture(source: Source) -> None:
     """Read the header of an image.
 
     Raises:
-        InputError: no such file, unknown format, or no readable image; names the file.
+        InputError: no such file, unknown format, no readable image, or several series; names the file.
     """
-    _guard(path, lambda: _format(path).check(path))
+    if _is_file(source):
+        _guard(str(source), lambda: _format(str(source)).check(str(source)))
+    else:
+        _guard(_name(source), lambda: series_files(source))
 
 
-def read_picture(path: str) -> Picture:
-    """Read an image of any supported format.
+def check_output(source: Source, output_format: str) -> None:
+    """Find out by the header whether an image can be written in a format.
+
+    Raises:
+        InputError: it cannot; names the image and a format that can.
+    """
+    _require_known(output_format)
+    if not _is_file(source):
+        gap = gap_in(series_files(source)) if output_format == "nifti" else None
+    else:
+        path = str(source)
+        image_format = _format(path)
+        gap = None
+        if output_format == "nifti" and image_format is DICOM:
+            gap = uneven([reading.read_header(path)])
+        if output_format == "dicom" and image_format is NIFTI and len(image_format.depth(path)) > 1:
+            raise InputError(f"{path}: a series of volumes, expected one image or volume to write as DICOM")
+    if gap is not None:
+        raise InputError(f"{_name(source)}: {gap}, which NIfTI cannot say; expected output_format dicom or png")
+
+
+def read_picture(source: Source) -> Picture:
+    """Read an image of any supported format, or a DICOM series as one volume.
 
     Raises:
         InputError: as :func:`check_picture`; truncated or damaged; NaN or infinite values; names the file.
     """
-    picture = _guard(path, lambda: _format(path).read(path))
+    if _is_file(source):
+        picture = _guard(str(source), lambda: _format(str(source)).read(str(source)))
+    else:
+        files = _guard(_name(source), lambda: series_files(source))
+        picture = replace(_guard(_name(source), lambda: reading.read_dicom(files)), files=tuple(files))
     if np.issubdtype(picture.pixels.dtype, np.floating):
         broken = picture.pixels.size - int(np.isfinite(picture.pixels).sum())
         if broken:
-            raise InputError(f"{path}: {broken} of {picture.pixels.size} values are NaN or infinite")
+            raise InputError(f"{_name(source)}: {broken} of {picture.pixels.size} values are NaN or infinite")
     return picture
 
 
-def write_picture(path: str, pixels: NDArray, record: SourceRecord) -> None:
+def write_picture(
+    path: str, pixels: NDArray, record: SourceRecord, output_format: str = "same", producer: Producer | None = None
+) -> None:
     """Write stored pixels [C, ...] to ``path``, whole or not at all; folders are made.
 
+    Args:
+        path: of the file; of a folder for what :func:`output_name` says to be one.
+        pixels: as :class:`~shared.inference.RestoreSourced` gives them.
+        record: of the source.
+        output_format: "same", "dicom", "nifti" or "png".
+        producer: what made the image, and in which run, for DICOM; None for a nameless one in a run of its own.
+
     Raises:
-        InputError: the file cannot be written; names it.
+        InputError: the format is unknown, or the file cannot be written; names it.
     """
-    target = Path(path)
-    # A leading dot: a search for images does not see what a killed run may leave behind.
-    partial = target.with_name(f".{os.getpid()}.{target.name}")
+    _require_known(output_format)
+    image_format = DICOM if record.files else _format(record.source)
+    target = whole_folder if _writes_folder(image_format, record, output_format) else whole_file
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _format(record.source).write(str(partial), pixels, record)
-        os.replace(partial, target)
-    except OSError as err:
-        raise InputError(f"{path}: cannot be written: {err}") from err
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        with target(path) as partial:
+            maker = producer or Producer("a network without a name", "unknown")
+            image_format.writers[output_format](partial, pixels, record, maker)
+    except (InputError, MemoryError):
+        raise
+    # The libraries that write refuse an image in as many ways as those that read refuse a file.
+    except Exception as err:
+        raise InputError(f"{path}: cannot be written: {_first_line(err)}") from err
+
+
+def _writes_folder(image_format: ImageFormat, record: SourceRecord, output_format: str) -> bool:
+    if record.files:
+        return output_format != "nifti"
+    makes_slices = output_format == "png" or (output_format == "dicom" and image_format is not DICOM)
+    return makes_slices and _is_stack(record.shape[2:])
+
+
+def _is_stack(depth: tuple[int, ...]) -> bool:
+    return int(np.prod(depth, dtype=int)) > 1
+
+
+def _require_known(output_format: str) -> None:
+    if output_format not in OUTPUT_FORMATS:
+        raise InputError(f"output_format: found {output_format!r}, expected one of {', '.join(OUTPUT_FORMATS)}")
+
+
+def _is_file(source: Source) -> bool:
+    return isinstance(source, str | os.PathLike) and not Path(source).is_dir()
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else str(next(iter(source), "an empty list of files"))
 
 
 def _format(path: str) -> ImageFormat:
@@ -135,5 +227,8 @@ def _guard(path: str, action: Callable[[], T]) -> T:
         raise InputError(f"{path}: no such file") from err
     # Readers of damaged files raise nearly anything: OSError, SyntaxError, struct.error, zlib.error, ...
     except Exception as err:
-        reason = (str(err).strip() or type(err).__name__).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as an image: {reason}") from err
+        raise InputError(f"{path}: cannot be read as an image: {_first_line(err)}") from err
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).strip() or type(err).__name__).splitlines()[0]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from nibabel.orientations import apply_orientation, io_orientation
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
-def slice_axis(shape: tuple[int, ...], affine: NDArray | None, plane: str) -> int | None:
+def slice_axis(
+    shape: tuple[int, ...], affine: NDArray | None, plane: str, acquired_axis: int | None = None
+) -> int | None:
     """Axis of the canonical (RAS+) volume along which it is cut into slices.
 
     Args:
         shape: spatial shape, without channels.
         affine: matrix of the volume, None for a raster.
         plane: "sagittal", "coronal" or "axial".
+        acquired_axis: axis of the stored volume along which it was acquired, which counts more than ``plane``. A DICOM
+            series is enhanced in the plane in which it was acquired: its slices may be thick, and each of its files
+            has its own enhanced image, which a cut across them could not give.
 
     Returns:
         None for a raster and for a 2-D NIfTI image. A volume that is one voxel thin is cut along its thin axis,
@@ -23,6 +28,8 @@ def slice_axis(shape: tuple[int, ...], affine: NDArray | None, plane: str) -> in
     """
     if affine is None or len(shape) < 3:
         return None
+    if acquired_axis is not None:
+        return int(_orientation(affine)[acquired_axis, 0])
     canonical = [0, 0, 0]
     for axis, (target, _) in enumerate(_orientation(affine)):
         canonical[int(target)] = shape[axis]
@@ -76,3 +83,30 @@ def _reorient(pixels: NDArray, orientation: NDArray) -> NDArray:
     """Apply a NIfTI orientation to axes 1 to 3."""
     spatial_first = np.moveaxis(pixels, 0, -1)
     return np.moveaxis(apply_orientation(spatial_first, orientation), -1, 0)
+
+
+def shown_slices(pixels: NDArray, affine: NDArray, axis: int | None) -> tuple[NDArray, NDArray[np.float64]]:
+    """The slices of a volume as radiologists look at them, and where they lie.
+
+    The patient's right is at the left of axial and coronal slices, anterior at the top or at the left, superior at the
+    top.
+
+    Args:
+        pixels: [C, X, Y], [C, X, Y, Z] or [C, X, Y, Z, T].
+        affine: matrix from stored indices to RAS+ millimetres.
+        axis: axis of the canonical volume along which it is cut; None for a 2-D image.
+
+    Returns:
+        [S, H, W, C], the T times of a slice behind one another, and the matrix from (column, row, slice) to RAS+.
+    """
+    volume = pixels[..., None] if pixels.ndim == 3 else pixels
+    orientation = _orientation(affine)
+    axis = int(orientation[2, 0]) if axis is None else axis
+    canonical = affine @ inv_ornt_aff(orientation, volume.shape[1:4])
+    columns, rows = (other for other in range(3) if other != axis)
+    slices = to_slices(volume, affine, axis)
+    order = np.zeros((4, 4))
+    order[columns, 0] = order[rows, 1] = -1
+    order[axis, 2] = order[3, 3] = 1
+    order[columns, 3], order[rows, 3] = slices.shape[1] - 1, slices.shape[2] - 1
+    return slices[:, ::-1, ::-1].transpose(3, 2, 1, 0), canonical @ order

@@ -52,7 +52,24 @@ def write_nifti(path: str, pixels: NDArray, record: SourceRecord) -> None:
     shape = pixels.shape[1:]
     affine = source.affine if shape == source.shape else grown_affine(source.affine, source.shape, shape)
     image = type(source)(to_stored(pixels), affine, header=source.header)
+    if shape != source.shape:
+        # For a new matrix nibabel forgets which space (scanner, MNI, ...) each of the two leads to.
+        for place in ("qform", "sform"):
+            matrix, code = getattr(source, f"get_{place}")(coded=True)
+            grown = affine if matrix is None else grown_affine(matrix, source.shape, shape)
+            getattr(image, f"set_{place}")(grown, int(code))
     save(path, image, source.dataobj.slope, source.dataobj.inter)
+
+
+def shape_of(path: str) -> tuple[int, ...]:
+    """Shape of the image in a file, read from its header."""
+    return tuple(_open(path).shape)
+
+
+def slope_and_intercept(path: str) -> tuple[float, float]:
+    """What turns the stored values of a file into its unit."""
+    image = _open(path)
+    return float(image.dataobj.slope), float(image.dataobj.inter)
 
 
 def save(path: str, image: Any, slope: float, intercept: float) -> None:

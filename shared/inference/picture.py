@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Picture:
-    """Stored values of one image file, without any scaling.
+    """Stored values of one image, without any scaling.
 
     Attributes:
         pixels: stored values, [C, H, W] or [C, H, W, S] for a raster (``affine`` is None; S pages or frames), and
@@ -21,6 +21,9 @@ class Picture:
             as for float images, NIfTI, CT and MR.
         slope, intercept: unit = stored value * slope + intercept (HU for CT).
         inverted: True where small stored values are shown bright (DICOM MONOCHROME1).
+        acquired_axis: axis of a volume (0, 1 or 2) along which its slices were acquired, where the file says so, as
+            DICOM does; None where it does not.
+        files: the files of a DICOM series in the order of the slices; empty for an image in one file.
     """
 
     pixels: NDArray
@@ -29,6 +32,8 @@ class Picture:
     slope: float = 1.0
     intercept: float = 0.0
     inverted: bool = False
+    acquired_axis: int | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class SourceRecord:
     touches. What belongs to a file format (headers, profiles, alpha) is read again from ``source`` at writing.
 
     Attributes:
-        source: path of the image file.
+        source: path of the image file; of a DICOM series its folder, or its first file where a list was given.
         dtype: NumPy name of the stored type.
         shape: spatial shape of the source, without channels.
         affine: see :class:`Picture`.
@@ -47,6 +52,7 @@ class SourceRecord:
         black, white: stored values that were mapped to 0 and 1; ``black > white`` for an inverted image.
         lowest, highest: range of the source's stored values, which the enhanced ones never leave.
         transposed: whether the network saw the slices with their two axes exchanged.
+        files: the files of a DICOM series in the order of the slices; empty for an image in one file.
     """
 
     source: str
@@ -59,6 +65,7 @@ class SourceRecord:
     lowest: float
     highest: float
     transposed: bool = False
+    files: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The record as one line of JSON."""
@@ -68,4 +75,4 @@ class SourceRecord:
     def from_json(cls, text: str) -> SourceRecord:
         """The record that :meth:`to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "shape": tuple(fields["shape"])})
+        return cls(**{**fields, "shape": tuple(fields["shape"]), "files": tuple(fields["files"])})

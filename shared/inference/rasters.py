@@ -43,10 +43,7 @@ def read_alpha(path: str) -> NDArray | None:
 
 
 def write_raster(path: str, pixels: NDArray, record: SourceRecord) -> None:
-    """Write [C, H, W] with the source's resolution (of the enlarged grid), colour profile and unchanged alpha.
-
-    Resolution and profile are lost in one case: 16-bit colour, which Pillow cannot write.
-    """
+    """Write [C, H, W] with the source's resolution (of the enlarged grid), colour profile and unchanged alpha."""
     image = np.moveaxis(pixels, 0, -1)
     profile: dict[str, Any] = {}
     if is_raster(record.source):
@@ -60,6 +57,17 @@ def write_raster(path: str, pixels: NDArray, record: SourceRecord) -> None:
                 profile["dpi"] = tuple(factor * value for value in profile["dpi"])
             if source.mode not in ("L", "I;16", "LA", "RGB", "RGBA", "P", "PA"):
                 profile.pop("icc_profile", None)
+    save_raster(path, image, **profile)
+
+
+def save_raster(path: str, image: NDArray, **profile: Any) -> None:
+    """Write [H, W, C] of 8 or 16 bits in the format of the path's suffix.
+
+    Args:
+        path: of the file.
+        image: C in {1, 3}, or {2, 4} with transparency.
+        profile: resolution and colour profile as Pillow takes them; they are lost for 16-bit colour.
+    """
     if image.dtype == np.uint16 and image.shape[-1] > 1:
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(image, isVector=True), path)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,32 @@ from shared.inference.picture import Picture
 
 PROVENANCE_KEY = "intensity_scaling"
 RULES = ("percentile", "minmax", "window")
+
+
+class Statistics(Protocol):
+    """What a rule may ask about the stored values of an image."""
+
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest value."""
+
+    def percentiles(self, lower: float, upper: float) -> tuple[float, float]:
+        """Two percentiles, as ``numpy.percentile`` gives them."""
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Statistics of values in memory."""
+
+    pixels: NDArray
+
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest value."""
+        return float(self.pixels.min()), float(self.pixels.max())
+
+    def percentiles(self, lower: float, upper: float) -> tuple[float, float]:
+        """Two percentiles."""
+        low, high = np.percentile(self.pixels, (lower, upper))
+        return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -72,26 +98,30 @@ class IntensityScaling:
             )
         return cls(**rule)
 
-    def bounds(self, picture: Picture) -> tuple[float, float]:
-        """Stored values of ``picture`` that go to 0 and to 1; equal for a constant image."""
-        black, white = self._bounds(picture)
+    def bounds(self, picture: Picture, statistics: Statistics | None = None) -> tuple[float, float]:
+        """Stored values of ``picture`` that go to 0 and to 1; equal for a constant image.
+
+        Args:
+            picture: the image.
+            statistics: of an image whose pixels are not in memory; ``picture.pixels`` then only tells their type.
+        """
+        black, white = self._bounds(picture, statistics or PixelStatistics(picture.pixels))
         swap = picture.inverted != (picture.bits is None and picture.slope < 0)
         return (white, black) if swap else (black, white)
 
-    def _bounds(self, picture: Picture) -> tuple[float, float]:
-        pixels = picture.pixels
+    def _bounds(self, picture: Picture, statistics: Statistics) -> tuple[float, float]:
         if picture.bits is not None:
-            signed = np.issubdtype(pixels.dtype, np.signedinteger)
+            signed = np.issubdtype(picture.pixels.dtype, np.signedinteger)
             lowest = -(2 ** (picture.bits - 1)) if signed else 0
             return float(lowest), float(lowest + 2**picture.bits - 1)
         if self.real == "window":
             ends = [(bound - picture.intercept) / picture.slope for bound in (self.lower, self.upper)]
             return min(ends), max(ends)
         if self.real == "percentile":
-            lower, upper = np.percentile(pixels, (self.lower, self.upper))
+            lower, upper = statistics.percentiles(self.lower, self.upper)
             if lower < upper:
-                return float(lower), float(upper)
-        return float(pixels.min()), float(pixels.max())
+                return lower, upper
+        return statistics.range()
 
 
 def scale(pixels: NDArray, black: float, white: float) -> NDArray[np.float32]:

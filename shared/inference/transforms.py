@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,30 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 
 from shared.errors import InputError
-from shared.inference.formats import output_name, read_picture, write_picture
+from shared.inference.bad_request import bad_request
+from shared.inference.format_table import OUTPUT_FORMATS
+from shared.inference.formats import Source, output_name, read_picture, write_picture
 from shared.inference.layout import PLANES, from_slices, slice_axis, to_slices
 from shared.inference.picture import SourceRecord
+from shared.inference.producer import Producer
 from shared.inference.scaling import IntensityScaling, scale, unscale
 
 RECORD_SUFFIX = "_record"
 
 
 class LoadSourced(MapTransform):
-    """Load an image file of any supported format as slices in [0, 1] for a 2-D network.
+    """Load an image file of any supported format, or a DICOM series, as slices in [0, 1] for a 2-D network.
 
-    ``data[key]``, a path, becomes a float32 MetaTensor [C, H, W], or [C, H, W, S] for a volume cut into S slices; its
-    meta holds ``filename_or_obj``, ``spatial_shape`` and ``affine`` of the source. ``data[key + "_record"]`` becomes
-    the string that :class:`RestoreSourced` needs.
+    ``data[key]``, the path of a file, that of a folder with one DICOM series, or the list of a series' files, becomes a
+    float32 MetaTensor [C, H, W], or [C, H, W, S] for a volume cut into S slices; its meta holds ``filename_or_obj``,
+    ``spatial_shape`` and ``affine`` of the source. ``data[key + "_record"]`` becomes the string that
+    :class:`RestoreSourced` needs.
 
     Args:
-        keys: keys of the paths.
+        keys: keys of the sources.
         scaling: rule that maps stored intensities to [0, 1]; None for the default rule.
-        plane: plane of the slices of a volume, "axial", "coronal" or "sagittal", by the anatomical axes.
+        plane: plane of the slices of a volume, "axial", "coronal" or "sagittal", by the anatomical axes. DICOM is
+            enhanced in the plane in which it was acquired, whatever this says.
         transpose: give the network slices [C, Y, X] in place of [C, X, Y], for files with an affine matrix alone: for
             a network that learned from images the way they are shown.
         allow_missing_keys: do not raise when a key is missing.
@@ -59,12 +65,14 @@ class LoadSourced(MapTransform):
         """Load the files of all keys."""
         loaded = dict(data)
         for key in self.key_iterator(loaded):
-            source = str(loaded[key])
-            picture = read_picture(source)
+            given: Source = loaded[key]
+            with bad_request(loaded):
+                picture = read_picture(given)
+            source = str(given) if isinstance(given, str | os.PathLike) else picture.files[0]
             pixels = picture.pixels
             shape = pixels.shape[1:]
             black, white = self.scaling.bounds(picture)
-            axis = slice_axis(shape, picture.affine, self.plane)
+            axis = slice_axis(shape, picture.affine, self.plane, picture.acquired_axis)
             record = SourceRecord(
                 source=source,
                 dtype=pixels.dtype.name,
@@ -76,6 +84,7 @@ class LoadSourced(MapTransform):
                 lowest=float(pixels.min()),
                 highest=float(pixels.max()),
                 transposed=self.transpose and picture.affine is not None,
+                files=picture.files,
             )
             slices = to_slices(scale(pixels, black, white), picture.affine, axis)
             if record.transposed:
@@ -130,6 +139,8 @@ class RestoreSourced(MapTransform):
 class SaveEnhancedd(SaveImaged):
     """Write restored images, each whole or not at all, with the header of its source.
 
+    What is written, and how it is called, say :func:`write_picture` and :func:`find_images`.
+
     It is a ``SaveImaged`` so that programs that write a bundle's result themselves, as MONAI Label does, recognise
     and leave it out; nothing of MONAI's writing is used.
 
@@ -138,6 +149,11 @@ class SaveEnhancedd(SaveImaged):
         output_dir: folder for items without ``output_key``.
         orig_keys: key under which :class:`LoadSourced` loaded the source.
         output_key: key of the path to write to, as :func:`find_images` sets it.
+        output_format: "same", "dicom", "nifti" or "png".
+        producer: what enhanced the images and in which run, for DICOM; None for a nameless one.
+
+    Raises:
+        InputError: ``output_format`` is unknown.
     """
 
     def __init__(
@@ -146,8 +162,15 @@ class SaveEnhancedd(SaveImaged):
         output_dir: str = ".",
         orig_keys: str = "image",
         output_key: str = "output",
+        output_format: str = "same",
+        producer: Producer | None = None,
     ) -> None:
         super().__init__(keys, output_dir=output_dir, print_log=False)
+        if output_format not in OUTPUT_FORMATS:
+            raise InputError(f"output_format: found {output_format!r}, expected one of {', '.join(OUTPUT_FORMATS)}")
+        self.output_format = output_format
+        # One for all images: files of one series stay together.
+        self.producer = producer or Producer("a network without a name", "unknown")
         self.output_dir = output_dir
         self.orig_key = orig_keys
         self.output_key = output_key
@@ -157,6 +180,9 @@ class SaveEnhancedd(SaveImaged):
         saved = dict(data)
         record = SourceRecord.from_json(saved[f"{self.orig_key}{RECORD_SUFFIX}"])
         for key in self.key_iterator(saved):
-            path = saved.get(self.output_key) or str(Path(self.output_dir) / output_name(record.source))
-            write_picture(path, saved[key], record)
+            path = saved.get(self.output_key)
+            if not path:
+                name = output_name(record.files or record.source, self.output_format)
+                path = str(Path(self.output_dir) / name)
+            write_picture(path, saved[key], record, self.output_format, self.producer)
         return saved

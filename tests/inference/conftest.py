@@ -21,6 +21,7 @@ from shared.inference import (
     InferenceProgress,
     IntensityScaling,
     LoadSourced,
+    Producer,
     RestoreSourced,
     SaveEnhancedd,
     find_images,
@@ -35,17 +36,25 @@ def _enhance(
     scaling: IntensityScaling | None = None,
     plane: str = "axial",
     transpose: bool = False,
+    output_format: str = "same",
     **options: Any,
 ) -> list[str]:
     """What inference.json does, with the identity where no network is given; returns the results' paths."""
-    items = find_images(str(input), str(output_dir))
+    items = find_images(str(input), str(output_dir), output_format)
     dataset = Dataset(items, LoadSourced("image", scaling, plane, transpose))
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(dataset, batch_size=1),
         network=network or nn.Identity(),
         inferer=EnhancementInferer(channels, **options),
-        postprocessing=Compose([RestoreSourced("pred"), SaveEnhancedd("pred", str(output_dir))]),
+        postprocessing=Compose(
+            [
+                RestoreSourced("pred"),
+                SaveEnhancedd(
+                    "pred", str(output_dir), output_format=output_format, producer=Producer("A bundle", "1.2.3")
+                ),
+            ]
+        ),
         val_handlers=[InferenceProgress(str(output_dir))],
     )
     evaluator.run()

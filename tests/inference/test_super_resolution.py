@@ -72,10 +72,15 @@ def test_volume_grows_in_the_plane_of_its_slices(tmp_path: Path, enhance: Enhanc
     # Voxel axes run along y, z, x of the body.
     affine = np.array([[0, 0, -2.0, 5], [3.0, 0, 0, -7], [0, 4.0, 0, 3], [0, 0, 0, 1]])
     volume = noise(10, 8, 6).astype(np.int16)
-    nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "a.nii.gz")
+    source = nibabel.Nifti1Image(volume, affine)
+    source.set_sform(affine, "mni")
+    source.set_qform(affine, "scanner")
+    nibabel.save(source, tmp_path / "a.nii.gz")
     network = nn.Upsample(scale_factor=factor)
     (output,) = enhance(tmp_path / "a.nii.gz", tmp_path / "out", network=network, plane=plane, roi_size=8)
     result: Any = nibabel.load(output)
+    assert (result.header["sform_code"], result.header["qform_code"]) == (4, 1)
+    np.testing.assert_allclose(result.get_qform(), result.affine, atol=1e-5)
     kept = {"axial": 1, "coronal": 0, "sagittal": 2}[plane]
     expected = volume
     for axis in {0, 1, 2} - {kept}:
@@ -93,7 +98,8 @@ def test_dicom_grows_to_a_finer_nifti(tmp_path: Path, enhance: Enhance, write_di
     pixels = noise(12, 10)
     geometry = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [-5, 8, 2]}
     source = write_dicom(tmp_path / "a.dcm", pixels, PixelSpacing=[0.5, 0.25], SliceThickness=3, **geometry)
-    (output,) = enhance(source, tmp_path / "out", network=nn.Upsample(scale_factor=2))
+    network = nn.Upsample(scale_factor=2)
+    (output,) = enhance(source, tmp_path / "out", network=network, output_format="nifti")
     result: Any = nibabel.load(output)
     np.testing.assert_array_equal(np.asanyarray(result.dataobj)[..., 0].T, repeated(pixels, 2))
     np.testing.assert_allclose(result.header.get_zooms(), (0.125, 0.25, 3))

@@ -1,4 +1,4 @@
-"""DICOM in, NIfTI out: values, units and geometry, against SimpleITK as an independent reader."""
+"""DICOM in, NIfTI out: values, units and geometry of single files, against SimpleITK as an independent reader."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_ct_in_hounsfield_units(
     source = write_dicom(
         tmp_path / "a.dcm", pixels, bits=12, Modality="CT", RescaleSlope=1, RescaleIntercept=-1024, **OBLIQUE
     )
-    (output,) = enhance(source, tmp_path / "out", plane=plane, roi_size=16)
+    (output,) = enhance(source, tmp_path / "out", plane=plane, roi_size=16, output_format="nifti")
     assert Path(output).name == "a.dcm.nii.gz"
     image = nifti(output)
     assert image.get_data_dtype() == np.dtype(dtype)
@@ -93,7 +93,7 @@ def test_frames_of_an_enhanced_object_lie_where_it_says(
         SharedFunctionalGroupsSequence=[shared_group],
         PerFrameFunctionalGroupsSequence=per_frame,
     )
-    (output,) = enhance(source, tmp_path / "out")
+    (output,) = enhance(source, tmp_path / "out", output_format="nifti")
     image = nifti(output)
     np.testing.assert_array_equal(image.dataobj.get_unscaled(), frames.transpose(2, 1, 0))
     np.testing.assert_allclose(image.header.get_zooms(), (0.4, 0.7, 3), rtol=1e-5)
@@ -104,7 +104,7 @@ def test_frames_of_an_enhanced_object_lie_where_it_says(
 @pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "MR_small_bigendian.dcm"])
 def test_scanner_files(tmp_path: Path, enhance: Enhance, name: str) -> None:
     source = scanner_file(name)
-    (output,) = enhance(Path(source), tmp_path)
+    (output,) = enhance(Path(source), tmp_path, output_format="nifti")
     if "MR" not in name:
         assert_same_image(output, source)
         return
@@ -122,7 +122,7 @@ def test_scanner_files(tmp_path: Path, enhance: Enhance, name: str) -> None:
 )
 def test_files_without_a_place_in_the_patient(tmp_path: Path, enhance: Enhance, name: str) -> None:
     source = scanner_file(name)
-    (output,) = enhance(Path(source), tmp_path)
+    (output,) = enhance(Path(source), tmp_path, output_format="nifti")
     assert_same_image(output, source)
 
 
@@ -136,14 +136,12 @@ def test_lossless_compression_that_pydicom_leaves_to_itk(tmp_path: Path) -> None
     np.testing.assert_allclose(compressed.affine, plain.affine)
 
 
-def test_name_without_suffix_and_index_file(
-    tmp_path: Path, enhance: Enhance, write_dicom: WriteDicom
-) -> None:
+def test_name_without_suffix_and_index_file(tmp_path: Path, enhance: Enhance, write_dicom: WriteDicom) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     source = write_dicom(folder / "IM0001", np.arange(12, dtype=np.uint8).reshape(3, 4), Modality="US")
     (folder / "DICOMDIR").write_bytes(source.read_bytes())
-    outputs = enhance(folder, tmp_path / "out")
+    outputs = enhance(folder, tmp_path / "out", output_format="nifti")
     assert [Path(output).name for output in outputs] == ["IM0001.nii.gz"]
 
 
@@ -152,9 +150,7 @@ def test_scaling_by_bit_depth_or_by_values(tmp_path: Path, write_dicom: WriteDic
     rule = IntensityScaling("minmax")
     radiograph = read_picture(str(write_dicom(tmp_path / "a.dcm", pixels, bits=12, Modality="DX")))
     assert rule.bounds(radiograph) == (0, 4095)
-    inverted = write_dicom(
-        tmp_path / "b.dcm", pixels, bits=12, Modality="DX", PhotometricInterpretation="MONOCHROME1"
-    )
+    inverted = write_dicom(tmp_path / "b.dcm", pixels, bits=12, Modality="DX", PhotometricInterpretation="MONOCHROME1")
     assert rule.bounds(read_picture(str(inverted))) == (4095, 0)
     scan = read_picture(str(write_dicom(tmp_path / "c.dcm", pixels, bits=12, Modality="MR")))
     assert rule.bounds(scan) == (100, 900)
@@ -166,10 +162,8 @@ def test_scaling_by_bit_depth_or_by_values(tmp_path: Path, write_dicom: WriteDic
 
 def test_inverted_grey_values_come_back(tmp_path: Path, enhance: Enhance, write_dicom: WriteDicom) -> None:
     pixels = RNG.integers(0, 4096, (37, 31)).astype(np.uint16)
-    source = write_dicom(
-        tmp_path / "a.dcm", pixels, bits=12, Modality="CR", PhotometricInterpretation="MONOCHROME1"
-    )
-    (output,) = enhance(source, tmp_path / "out")
+    source = write_dicom(tmp_path / "a.dcm", pixels, bits=12, Modality="CR", PhotometricInterpretation="MONOCHROME1")
+    (output,) = enhance(source, tmp_path / "out", output_format="nifti")
     np.testing.assert_array_equal(nifti(output).dataobj.get_unscaled()[..., 0], pixels.T)
 
 

@@ -1,0 +1,1 @@
+"""DICOM: files and series in, derived images and Secondary Captures out."""

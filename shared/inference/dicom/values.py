@@ -1,0 +1,121 @@
+"""What the stored values of a DICOM image mean: rescaling, padding, bits in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import InputError
+from shared.inference.dicom.geometry import frame_count
+
+_PALETTE = "PALETTE COLOR"
+
+
+def is_colour(header: Any) -> bool:
+    """Whether the image is shown in colour."""
+    return int(getattr(header, "SamplesPerPixel", 1) or 1) > 1 or header.PhotometricInterpretation == _PALETTE
+
+
+def rescale_of(header: Any, frame: int = 0) -> Any:
+    """What holds RescaleSlope, RescaleIntercept and RescaleType of a frame: a functional group or the header itself."""
+    groups = list(getattr(header, "PerFrameFunctionalGroupsSequence", []) or [])[frame : frame + 1]
+    for group in [*groups, *(getattr(header, "SharedFunctionalGroupsSequence", []) or [])]:
+        if getattr(group, "PixelValueTransformationSequence", None):
+            return group.PixelValueTransformationSequence[0]
+    return header
+
+
+def rescales(header: Any) -> NDArray[np.float64]:
+    """Slope and intercept of each frame, [frames, 2]."""
+    holders = [rescale_of(header, frame) for frame in range(frame_count(header))]
+    # A slope of 0 is found in broken files; every reader takes it for 1.
+    return np.array(
+        [
+            (
+                float(getattr(holder, "RescaleSlope", None) or 1.0),
+                float(getattr(holder, "RescaleIntercept", None) or 0.0),
+            )
+            for holder in holders
+        ]
+    )
+
+
+def has_foreign_bits(header: Any) -> bool:
+    """Whether native pixels share their words with something else, as in older files: overlays, or unused low bits."""
+    stored = int(header.BitsStored)
+    high = int(getattr(header, "HighBit", stored - 1))
+    return stored < int(header.BitsAllocated) and (high != stored - 1 or bool(embedded_overlays(header)))
+
+
+def cut_out_bits(words: NDArray, stored: int, high: int) -> NDArray:
+    """Values of ``stored`` bits, the highest of them bit ``high`` of the words."""
+    width = 8 * words.dtype.itemsize
+    shifted = words.view(f"u{words.dtype.itemsize}") << (width - 1 - high)
+    # The shift back to the right repeats the sign of a signed type.
+    return shifted.view(words.dtype) >> (width - stored)
+
+
+def embedded_overlays(header: Any) -> list[int]:
+    """Groups of the overlays that lie in unused bits of the pixels."""
+    groups = range(0x6000, 0x6020, 2)
+    return [group for group in groups if (group, 0x0100) in header and (group, 0x3000) not in header]
+
+
+def padding_mask(header: Any, values: NDArray) -> NDArray[np.bool_] | None:
+    """Which pixels hold no image, as PixelPaddingValue says; None without any.
+
+    Args:
+        header: of the image.
+        values: stored values [S, H, W, C].
+
+    Returns:
+        [S, H, W].
+    """
+    bounds = _padding_bounds(header, values.dtype)
+    if bounds is None:
+        return None
+    mask = ((values >= bounds[0]) & (values <= bounds[1]))[..., 0]
+    return mask if mask.any() else None
+
+
+def restore_padding(enhanced: NDArray, header: Any, source: NDArray) -> NDArray:
+    """Give padding its value back, and keep the image off that value.
+
+    Args:
+        enhanced: stored values [S, f H, f W, C], f a whole number.
+        header: of the source.
+        source: stored values of the source, [S, H, W, C].
+
+    Raises:
+        InputError: the enhanced size is no whole multiple of the source's.
+    """
+    factors = [new / old for new, old in zip(enhanced.shape[1:3], source.shape[1:3], strict=True)]
+    if any(factor != int(factor) for factor in factors):
+        raise InputError(
+            f"network_def: gives an image of {enhanced.shape[1]} x {enhanced.shape[2]} pixels for "
+            f"{source.shape[1]} x {source.shape[2]}, expected a whole multiple"
+        )
+    mask, bounds = padding_mask(header, source), _padding_bounds(header, source.dtype)
+    if bounds is None:
+        return enhanced
+    kept = enhanced.copy()
+    taken = (kept >= bounds[0]) & (kept <= bounds[1])
+    # Values next to the padding: the image may have none above it.
+    kept[taken] = bounds[1] + 1 if bounds[1] < np.iinfo(source.dtype).max else bounds[0] - 1
+    if mask is not None:
+        row, column = (int(factor) for factor in factors)
+        grown = mask.repeat(row, axis=1).repeat(column, axis=2)
+        kept[grown] = source[..., 0].repeat(row, axis=1).repeat(column, axis=2)[grown][:, None]
+    return kept
+
+
+def _padding_bounds(header: Any, dtype: np.dtype) -> tuple[int, int] | None:
+    if is_colour(header) or dtype.kind not in "iu" or getattr(header, "PixelPaddingValue", None) is None:
+        return None
+    ends = [header.PixelPaddingValue, getattr(header, "PixelPaddingRangeLimit", None)]
+    # Some scanners write -2000 as 63536 beside signed pixels: only the bits count.
+    bits = 8 * dtype.itemsize
+    wrapped = [int(np.array(int(end) % 2**bits, f"u{dtype.itemsize}").view(dtype)) for end in ends if end is not None]
+    return min(wrapped), max(wrapped)
