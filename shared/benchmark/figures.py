@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,22 @@ def missed(figures: Iterable[Figure], bounds: Mapping[str, Bound] | None = None)
     return lines
 
 
-def figure_rows(figures: Iterable[Figure]) -> list[list[str]]:
+def figure_rows(figures: Iterable[Figure], bounds: Mapping[str, Bound] | None = None) -> list[list[str]]:
     """Return a header and one row per figure."""
     rows = [["measure", "found", "min-max per round", "bound", "kept"]]
     for figure in figures:
-        bound = BOUNDS.get(figure.name)
+        bound = (BOUNDS if bounds is None else bounds).get(figure.name)
         kept = "" if bound is None else "yes" if bound.holds(figure.found) else "NO"
         spread = f"{figure.low:.2f}-{figure.high:.2f}"
         rows.append([figure.title, f"{figure.found:.3f}", spread, "" if bound is None else str(bound), kept])
     return rows
+
+
+def figure_to_json(figure: Figure, bounds: Mapping[str, Bound] | None = None) -> dict[str, Any]:
+    """Return a figure, its bound and whether it is kept, as JSON types."""
+    bound = (BOUNDS if bounds is None else bounds).get(figure.name)
+    kept = None if bound is None else bound.holds(figure.found)
+    return {**asdict(figure), "bound": None if bound is None else str(bound), "kept": kept}
 
 
 def step_rows(seconds: Mapping[str, Sequence[float]]) -> list[list[str]]:

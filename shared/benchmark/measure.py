@@ -14,7 +14,7 @@ import torch
 
 from shared import provenance
 from shared.benchmark import handwritten
-from shared.benchmark.figures import BOUNDS, Figure, ratio
+from shared.benchmark.figures import Figure, figure_to_json, ratio
 from shared.benchmark.loading import Waiting, measure_waiting
 from shared.benchmark.memory import peak_memory
 from shared.benchmark.settings import Settings
@@ -48,13 +48,12 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON types."""
         return {
-            "versions": _versions(),
-            "machine": _machine(self.settings.device),
+            **surroundings(self.settings.device),
             "settings": asdict(self.settings),
             "seconds": self.seconds,
             "waiting": asdict(self.waiting),
             "memory_mib": self.memory,
-            "figures": {figure.name: _figure_to_json(figure) for figure in self.figures},
+            "figures": {figure.name: figure_to_json(figure) for figure in self.figures},
         }
 
 
@@ -143,10 +142,9 @@ def compare(seconds: Seconds, waiting: Waiting, memory: dict[str, list[float]]) 
     return figures
 
 
-def _figure_to_json(figure: Figure) -> dict[str, Any]:
-    bound = BOUNDS.get(figure.name)
-    kept = None if bound is None else bound.holds(figure.found)
-    return {**asdict(figure), "bound": None if bound is None else str(bound), "kept": kept}
+def surroundings(device: str) -> dict[str, Any]:
+    """Return versions and machine, which every figure depends on, as JSON types."""
+    return {"versions": _versions(), "machine": _machine(device)}
 
 
 def _versions() -> dict[str, str | None]:

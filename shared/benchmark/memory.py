@@ -53,10 +53,10 @@ def train_and_measure(rule: str, settings: Settings) -> float:
     step.close()
     if torch.device(settings.device).type == "cuda":
         return torch.cuda.max_memory_allocated() / MIB
-    return _peak_resident_set()
+    return peak_resident_set()
 
 
-def _peak_resident_set() -> float:
+def peak_resident_set() -> float:
     """Peak resident set of this process in MiB."""
     # Linux hands ru_maxrss of the parent down to its children, which hides a child smaller than its parent;
     # VmHWM is the same figure, begun afresh.

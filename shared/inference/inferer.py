@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.data.utils import compute_importance_map
 from monai.inferers import Inferer, SlidingWindowInferer
 from monai.utils import ensure_tuple_rep
 
 from shared.errors import InputError
+from shared.inference.windows import WindowAxis, axis_weights
 
 
 class EnhancementInferer(Inferer):
@@ -85,6 +85,20 @@ class EnhancementInferer(Inferer):
             enhanced = enhanced.unflatten(0, (batch, -1)).permute(0, 2, 3, 4, 1)
         return enhanced
 
+    def window(self, size: Sequence[int]) -> list[int]:
+        """Height and width of the windows in an image of height and width ``size``."""
+        step = self.divisible_by
+        # -(-length // step) * step: the length rounded up to a multiple of step.
+        return [min(roi, -(-length // step) * step) for roi, length in zip(self.roi_size, size, strict=True)]
+
+    def axes(self, size: Sequence[int]) -> tuple[WindowAxis, WindowAxis]:
+        """Where the windows lie in an image of height and width ``size``, along both axes."""
+        rows, columns = (
+            WindowAxis.of(length, window, self.overlap)
+            for length, window in zip(size, self.window(size), strict=True)
+        )
+        return rows, columns
+
     def _enhance(
         self, images: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
@@ -104,30 +118,16 @@ class EnhancementInferer(Inferer):
     def _slide(
         self, images: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        step = self.divisible_by
-        # -(-size // step) * step: the size rounded up to a multiple of step.
-        window = [
-            min(roi, -(-size // step) * step)
-            for roi, size in zip(self.roi_size, images.shape[2:], strict=True)
-        ]
+        window = self.window(images.shape[2:])
         inferer = SlidingWindowInferer(
             window, self.sw_batch_size, self.overlap, mode="gaussian", padding_mode="replicate"
         )
-        inferer.roi_weight_map = _blending_weights(window).to(images.device)
+        weights = torch.outer(axis_weights(window[0]), axis_weights(window[1]))
+        inferer.roi_weight_map = weights.to(images.device)
         enhanced = inferer(images, network, *args, **kwargs)
         if not isinstance(enhanced, torch.Tensor):
             raise InputError(f"network_def: gives a {type(enhanced).__name__}, expected one image")
         return enhanced
-
-
-def _blending_weights(window: Sequence[int]) -> torch.Tensor:
-    """MONAI's Gaussian weights, axis by axis.
-
-    MONAI bounds the product of both axes from below, which makes the blend an average, with visible steps, along the
-    border of the image. Bounded axis by axis, the weights of neighbouring windows have the same ratio everywhere.
-    """
-    rows, columns = (compute_importance_map((size,), mode="gaussian") for size in window)
-    return torch.outer(rows, columns)
 
 
 class _RepeatedChannels:

@@ -17,6 +17,7 @@ _BIT_DEPTHS = {"uint8": 8, "uint16": 16}
 _INVERTED = tifffile.PHOTOMETRIC.MINISWHITE
 _COLOUR = tifffile.PHOTOMETRIC.RGB
 _PHOTOMETRICS = (tifffile.PHOTOMETRIC.MINISBLACK, _INVERTED, _COLOUR)
+_JPEG = (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
 
 
 def check_tiff(path: str) -> None:
@@ -26,15 +27,41 @@ def check_tiff(path: str) -> None:
         InputError: pages of different sizes, more than one stack axis, or a type without intensities.
     """
     with tifffile.TiffFile(path) as file:
-        _axes(path, file)
+        image_axes(path, file)
 
 
 def read_tiff(path: str) -> Picture:
-    """Read [C, H, W] or [C, H, W, S] for S pages; transparency is left out."""
+    """Read [C, H, W] or [C, H, W, S] for S pages; transparency is left out.
+
+    Of a pyramid it is the image in full resolution. A slide's label and thumbnail (SVS) are left out.
+    """
     pixels, _ = _read(path)
     with tifffile.TiffFile(path) as file:
-        inverted = file.pages.first.photometric == _INVERTED
-    return Picture(pixels, bits=_BIT_DEPTHS.get(pixels.dtype.name), inverted=inverted)
+        page = file.pages.first
+    return as_picture(pixels, page)
+
+
+def as_picture(pixels: NDArray, page: Any) -> Picture:
+    """Stored values [C, ...] of a TIFF image and what its first page says about them."""
+    return Picture(pixels, bits=_BIT_DEPTHS.get(pixels.dtype.name), inverted=photometric(page) == _INVERTED)
+
+
+def photometric(page: Any) -> Any:
+    """How the values of a page are meant once decoded; JPEG's colours become RGB."""
+    found = page.photometric
+    return _COLOUR if found == tifffile.PHOTOMETRIC.YCBCR and page.compression in _JPEG else found
+
+
+def colour_channels(path: str, page: Any) -> int:
+    """Number of channels that are colour; those behind them are extra, as transparency is.
+
+    Raises:
+        InputError: neither grey nor RGB.
+    """
+    found = photometric(page)
+    if found not in _PHOTOMETRICS:
+        raise InputError(f"{path}: photometric interpretation {found.name}, expected grey or RGB")
+    return 3 if found == _COLOUR else 1
 
 
 def write_tiff(path: str, pixels: NDArray, record: SourceRecord) -> None:
@@ -47,25 +74,33 @@ def write_tiff(path: str, pixels: NDArray, record: SourceRecord) -> None:
         image = np.moveaxis(image, 2, 0)
     with tifffile.TiffFile(record.source) as file:
         page = file.pages.first
-        options = _options(page, pixels.shape[1] // record.shape[0])
+        options = kept_options(page, pixels.shape[1] // record.shape[0], pixels.shape[0])
         has_extra_channels = page.samplesperpixel > pixels.shape[0]
     if has_extra_channels:
         extra = _read(record.source)[1]
-        options["extrasamples"] = ["unassalpha"] + ["unspecified"] * (extra.shape[-1] - 1)
         image = np.concatenate([image, enlarge(extra, image.shape[-3:-1])], axis=-1)
     if image.shape[-1] == 1:
         image = image[..., 0]
-    else:
-        options["planarconfig"] = "contig"
     tifffile.imwrite(path, image, metadata=None, **options)
 
 
-def _options(page: Any, factor: int) -> dict[str, Any]:
-    """What is kept of a page; an image that has grown by a factor has as many more pixels per unit."""
+def kept_options(page: Any, factor: int, channels: int) -> dict[str, Any]:
+    """What is kept of a page, as options of tifffile's writer.
+
+    Args:
+        page: of the source.
+        factor: by which the image has grown; it has as many more pixels per unit of length.
+        channels: of colour; what the page has more are extra.
+    """
     options: dict[str, Any] = {
         "compression": None if page.compression == tifffile.COMPRESSION.NONE else "zlib",
-        "photometric": page.photometric,
+        "photometric": photometric(page),
     }
+    extra = page.samplesperpixel - channels
+    if extra > 0:
+        options["extrasamples"] = ["unassalpha"] + ["unspecified"] * (extra - 1)
+    if page.samplesperpixel > 1:
+        options["planarconfig"] = "contig"
     if "XResolution" in page.tags and "YResolution" in page.tags:
         resolution = (page.tags[name].value for name in ("XResolution", "YResolution"))
         options["resolution"] = tuple((factor * numerator, denominator) for numerator, denominator in resolution)
@@ -74,8 +109,13 @@ def _options(page: Any, factor: int) -> dict[str, Any]:
     return options
 
 
-def _axes(path: str, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...]]:
-    if len(file.series) != 1:
+def image_axes(path: str, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...]]:
+    """Axes and shape of the image or the stack in a file.
+
+    Raises:
+        InputError: as :func:`check_tiff`.
+    """
+    if len(file.series) != 1 and (not file.series or file.series[0].kind != "svs"):
         raise InputError(
             f"{path}: holds {len(file.series)} images of different kinds, expected one image or one stack"
         )
@@ -96,16 +136,13 @@ def _axes(path: str, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...]]:
 def _read(path: str) -> tuple[NDArray, NDArray]:
     """Pixels [C, H, W] or [C, H, W, S] and the channels beyond colour, [H, W, A] or [S, H, W, A], A may be 0."""
     with tifffile.TiffFile(path) as file:
-        axes, shape = _axes(path, file)
-        photometric: Any = file.pages.first.photometric
-        if photometric not in _PHOTOMETRICS:
-            raise InputError(f"{path}: photometric interpretation {photometric.name}, expected grey or RGB")
+        axes, shape = image_axes(path, file)
+        channels = colour_channels(path, file.pages.first)
         array = _decode(path, file, axes, shape)
     if "S" not in axes:
         array, axes = array[..., None], axes + "S"
     stack = [axis for axis in axes if axis not in "YXS"]
     array = np.moveaxis(array, [axes.index(axis) for axis in [*stack, "Y", "X", "S"]], range(array.ndim))
-    channels = 3 if photometric == _COLOUR else 1
     colour, extra = array[..., :channels], array[..., channels:]
     pixels = np.moveaxis(colour, -1, 0)
     if stack:

@@ -1,0 +1,1 @@
+"""Images too large to be held in memory: read, enhanced and written in bands."""

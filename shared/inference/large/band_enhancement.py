@@ -1,0 +1,145 @@
+"""Enhancement of one large image, a band of windows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from shared.errors import InputError
+from shared.inference.inferer import EnhancementInferer
+from shared.inference.large.bands import BlendedRows
+from shared.inference.large.tiff_rows import TiffRows
+from shared.inference.large.tile_file import TILE, TileFile
+from shared.inference.scaling import scale, unscale
+from shared.inference.windows import Run
+
+_WINDOWS_AT_ONCE = 16
+"""Windows of a block, at least: enough to fill batches, and few, since a block is held several times."""
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Stored values, as in :class:`~shared.inference.SourceRecord`.
+
+    Attributes:
+        black, white: go to 0 and to 1.
+        lowest, highest: range of the source, which the enhanced values never leave.
+    """
+
+    black: float
+    white: float
+    lowest: float
+    highest: float
+
+
+class BandEnhancement:
+    """The tiles of an enhanced image, from top to bottom.
+
+    A band is as many rows of the source as a window is high, over the full width. It goes through the inferer in blocks
+    of neighbouring windows, and bands and blocks are blended (:class:`~shared.inference.large.bands.BlendedRows`). As
+    soon as no later band reaches a row of tiles, its values are restored to the source's intensities and type and
+    encoded.
+
+    Args:
+        source: the image, opened.
+        network: in evaluation mode, on ``device``.
+        inferer: the inferer of ordinary images, which places the windows.
+        device: where blocks are enhanced; bands stay in main memory.
+        threads: encode tiles.
+
+    Raises:
+        InputError: the network does not enlarge the image by a whole factor, or gives another number of channels.
+    """
+
+    def __init__(
+        self,
+        source: TiffRows,
+        network: nn.Module,
+        inferer: EnhancementInferer,
+        device: torch.device,
+        threads: Executor,
+    ) -> None:
+        self.source = source
+        self.network = network
+        self.inferer = inferer
+        self.device = device
+        self.threads = threads
+        self.rows, self.columns = inferer.axes((source.height, source.width))
+        self.factor = self._find_factor()
+
+    def rows_of_tiles(self, form: TileFile, intensities: Intensities, done: int = 0) -> Iterator[list[bytes]]:
+        """Yield the encoded tiles of one row of tiles after the other.
+
+        Args:
+            form: of the file of the enhanced image.
+            intensities: of the source.
+            done: rows of tiles to leave out.
+
+        Raises:
+            InputError: the source is damaged, or the network gives values that are not finite.
+        """
+        height = form.shape[0]
+        first = done * TILE
+        if first >= height:
+            return
+        begin = self.rows.first_reaching(first // self.factor)
+        capacity = self.rows.length * self.factor + TILE
+        blend = BlendedRows(self.source.channels, self.rows, self.columns, self.factor, capacity, first)
+        bands = list(self.rows.runs(1))
+        ends = [band.start * self.factor for band in bands[1:]] + [height]
+        for band, end in zip(bands[begin:], ends[begin:], strict=True):
+            # Extra channels of the tiles that wait for this band begin above it.
+            top = min(band.start, blend.first // self.factor)
+            pixels = self.source.read(top, band.stop)
+            self._add(blend, band, pixels[band.start - top :], intensities)
+            while blend.first < end and (count := min(TILE, height - blend.first)) <= end - blend.first:
+                yield self._encode(blend, count, pixels, top, form, intensities)
+                blend.drop(count)
+
+    def _add(self, blend: BlendedRows, band: Run, pixels: NDArray, intensities: Intensities) -> None:
+        """Enhance a band, [rows, W, S], block by block."""
+        batch = self.inferer.sw_batch_size
+        for block in self.columns.runs(-(-_WINDOWS_AT_ONCE // batch) * batch):
+            stored = np.moveaxis(pixels[:, block.start : block.stop, : self.source.channels], -1, 0)
+            image = torch.from_numpy(np.ascontiguousarray(scale(stored, intensities.black, intensities.white)))
+            enhanced = self.inferer(image[None].to(self.device), self.network)
+            blend.add(enhanced[0].float().cpu(), band, block)
+
+    def _encode(
+        self, blend: BlendedRows, count: int, pixels: NDArray, top: int, form: TileFile, intensities: Intensities
+    ) -> list[bytes]:
+        """Encode the next row of tiles; ``pixels`` are the source's rows from ``top`` on."""
+        values = blend.finished(count).numpy()
+        channels = self.source.channels
+        rows = np.arange(blend.first, blend.first + count) // self.factor - top
+
+        def encode(left: int) -> bytes:
+            tile = values[..., left : left + TILE]
+            if not np.isfinite(tile).all():
+                raise InputError(f"{self.source.path}: the network gave values that are not finite")
+            stored = np.moveaxis(unscale(tile, **vars(intensities), dtype=self.source.dtype), 0, -1)
+            if self.source.samples > channels:
+                columns = np.arange(left, left + tile.shape[-1]) // self.factor
+                stored = np.concatenate([stored, pixels[np.ix_(rows, columns)][..., channels:]], axis=-1)
+            return form.encode(stored)
+
+        return list(self.threads.map(encode, range(0, values.shape[-1], TILE)))
+
+    def _find_factor(self) -> int:
+        """Enhance one window of zeros and see how large it becomes."""
+        size = (self.rows.length, self.columns.length)
+        image = torch.zeros(1, self.source.channels, *size, device=self.device)
+        found = tuple(self.inferer(image, self.network).shape)
+        factor = found[2] // size[0]
+        if factor < 1 or found != (1, self.source.channels, factor * size[0], factor * size[1]):
+            raise InputError(
+                f"network_def: makes an image of shape {found} of one of shape {tuple(image.shape)}, expected as many "
+                "channels and a whole factor of enlargement"
+            )
+        return factor

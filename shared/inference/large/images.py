@@ -1,0 +1,222 @@
+"""Images too large to be held in memory: read, enhanced and written in bands."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import tifffile
+import torch
+from monai.networks.utils import eval_mode
+from numpy.typing import NDArray
+from torch import nn
+
+from shared.cores import usable_cores
+from shared.errors import InputError
+from shared.files import make_folder
+from shared.inference.inferer import EnhancementInferer
+from shared.inference.large.band_enhancement import BandEnhancement, Intensities
+from shared.inference.large.origin import describe_origin, fingerprint
+from shared.inference.large.row_progress import RowProgress, say
+from shared.inference.large.streamed_statistics import StreamedStatistics
+from shared.inference.large.tiff_rows import TiffRows
+from shared.inference.large.tile_file import TILE, TileFile
+from shared.inference.large.unfinished import Unfinished
+from shared.inference.scaling import IntensityScaling
+from shared.inference.tiff import image_axes, kept_options
+
+SUFFIXES = (".tif", ".tiff")
+
+
+def is_large(path: str, limit: int | None) -> bool:
+    """Whether a file is a TIFF image of more than ``limit`` pixels (height times width).
+
+    The header is read and nothing else. A stack of pages is no large image, however many pixels it has, nor is what
+    cannot be read: to say so is up to the ordinary reader.
+    """
+    if limit is None or not str(path).lower().endswith(SUFFIXES):
+        return False
+    try:
+        with tifffile.TiffFile(path) as file:
+            axes, shape = image_axes(path, file)
+    # Damaged headers raise nearly anything.
+    except Exception:
+        return False
+    sizes = dict(zip(axes, shape, strict=True))
+    return not set(axes) - set("YXS") and sizes["Y"] * sizes["X"] > limit
+
+
+class LargeImages:
+    """Enhance large TIFF images from file to file, in bands of bounded memory.
+
+    The result is what the ordinary way gives, the image at once through ``EnhancementInferer``, up to the rounding of
+    float32. Where a value then lies half-way between two stored ones, they differ by one level: about one value in
+    100,000 of 8 bits, one in a hundred of 16 bits. It is a tiled TIFF with the source's intensities, type, extra
+    channels (transparency), resolution and photometric interpretation, compressed without loss (Deflate) where the
+    source was compressed, BigTIFF where it must be or the source is. Of a pyramid the full resolution is enhanced, and
+    it is all that is written.
+
+    An image is written whole or not at all. What is finished of it is kept beside it, in a hidden folder
+    ``.<name>.unfinished``: a run that was killed or ran out of space goes on there when it is started again, unless
+    source, weights, settings, device or versions have changed; then it starts again. An image that is complete and was
+    made of the same is left as it is.
+
+    Memory that grows with the image does so by its width w alone: with h, the height of a window, C colour channels out
+    of S samples of b bytes, s, the factor of enlargement, and t, the height of the source's tiles or strips,
+
+        4 C s w (s h + 256)  +  2 b S w (h + t + 256 / s)  +  512 b S s w   bytes
+
+    for blending, reading and writing. To that come, of any size of image the same, the network and 16 windows, or
+    ``sw_batch_size`` of them if these are more. A range of intensities and percentiles are found in further passes over
+    the source; they are exact and take memory of one band at most.
+
+    Args:
+        items: as ``find_images`` gives them, ``image`` the source and ``output`` the path of the result.
+        network: the enhancement network, on ``device``.
+        inferer: the inferer of ordinary images.
+        scaling: rule that maps stored intensities to [0, 1].
+        device: where windows are enhanced.
+        weights_loader: called once, before the first image of :meth:`run`.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        network: nn.Module,
+        inferer: EnhancementInferer,
+        scaling: IntensityScaling,
+        device: torch.device | str,
+        weights_loader: Callable[[], None] | None = None,
+    ) -> None:
+        self.items = list(items)
+        self.network = network
+        self.inferer = inferer
+        self.scaling = scaling
+        self.device = torch.device(device)
+        self.weights_loader = weights_loader
+
+    def run(self) -> None:
+        """Enhance all items, after a look at the headers of all of them.
+
+        Raises:
+            InputError: as :meth:`enhance`.
+        """
+        if not self.items:
+            return
+        if self.weights_loader is not None:
+            self.weights_loader()
+        for item in self.items:
+            _require_tiff(item)
+            with TiffRows(str(item["image"])):
+                pass
+        for item in self.items:
+            self.enhance(item)
+
+    def enhance(self, item: Mapping[str, Any]) -> None:
+        """Enhance one image; the weights are loaded already.
+
+        Raises:
+            InputError: the source cannot be read in parts or is damaged; the result is to be no TIFF; the network does
+                not fit or gives values that are not finite; the result cannot be written or another process does it.
+        """
+        _require_tiff(item)
+        source, output = str(item["image"]), Path(str(item["output"]))
+        with (
+            ThreadPoolExecutor(usable_cores()) as threads,
+            TiffRows(source, threads) as rows,
+            eval_mode(self.network),
+        ):
+            origin = describe_origin(source, self.network, self.inferer, self.scaling, self.device)
+            note = f"Enhanced image, not for diagnostic use. Origin: {fingerprint(origin)}"
+            if _description(output) == note:
+                say(rows.name, f"{output} is complete already, of the same source, weights and settings")
+                return
+            enhancement = BandEnhancement(rows, self.network, self.inferer, self.device, threads)
+            factor = enhancement.factor
+            form = TileFile(
+                (factor * rows.height, factor * rows.width, rows.samples),
+                rows.dtype,
+                {**kept_options(rows.page, factor, rows.channels), "description": note},
+                rows.page.parent.is_bigtiff,
+            )
+            make_folder(output.parent)
+            with Unfinished(output, origin) as unfinished:
+                try:
+                    self._write(enhancement, form, unfinished)
+                except InputError:
+                    unfinished.discard()
+                    raise
+                except KeyboardInterrupt:
+                    say(rows.name, "stopped; started again, it goes on from here")
+                    raise
+                except OSError as err:
+                    kept = f"; what is finished is kept in {unfinished.folder}" if unfinished.rows else ""
+                    if not unfinished.rows:
+                        unfinished.discard()
+                    raise InputError(f"{output}: cannot be written: {err.strerror or err}{kept}") from err
+
+    def _write(self, enhancement: BandEnhancement, form: TileFile, unfinished: Unfinished) -> None:
+        """Enhance what is not finished and put the image in its place."""
+        source = enhancement.source
+        if unfinished.outdated:
+            say(source.name, "starts again: since a run stopped, source, weights, settings or versions have changed")
+        if unfinished.intensities is None:
+            unfinished.begin(vars(self._measure(source)))
+        intensities = Intensities(**(unfinished.intensities or {}))
+        unfinished.open(form)
+        _require_space(unfinished, form)
+        done = unfinished.rows * TILE // enhancement.factor
+        if done:
+            say(source.name, f"goes on at row {done} of {source.height}, where a run stopped")
+        with RowProgress(source.name, source.height, source.width, min(done, source.height)) as progress:
+            for tiles in enhancement.rows_of_tiles(form, intensities, unfinished.rows):
+                unfinished.append(tiles)
+                progress.reach(min(unfinished.rows * TILE // enhancement.factor, source.height))
+            unfinished.finish(form)
+            took = f"{progress.seconds:.1f} s, {progress.speed}"
+        say(source.name, f"enhanced {source.height} x {source.width} pixels in {took}, written to {unfinished.output}")
+
+    def _measure(self, source: TiffRows) -> Intensities:
+        """Find the intensities of the source in passes over it."""
+
+        def rows() -> Iterator[NDArray]:
+            with RowProgress(f"{source.name}, intensities", source.height, source.width) as progress:
+                row = 0
+                for part in source.parts():
+                    yield part
+                    row += len(part)
+                    progress.reach(row)
+
+        statistics = StreamedStatistics(rows, source.path)
+        lowest, highest = statistics.range()
+        return Intensities(*self.scaling.bounds(source.empty_picture, statistics), lowest, highest)
+
+
+def _require_tiff(item: Mapping[str, Any]) -> None:
+    if not str(item["output"]).lower().endswith(SUFFIXES):
+        raise InputError(
+            f"output_format: {item['image']} is a large image, which can only be written as TIFF: found "
+            f"{Path(str(item['output'])).name}, expected the format 'same'"
+        )
+
+
+def _require_space(unfinished: Unfinished, form: TileFile) -> None:
+    needed = form.size - unfinished.size
+    free = shutil.disk_usage(unfinished.folder).free
+    if needed > free:
+        found = f"needs up to {needed / 2**20:.0f} MiB, found {free / 2**20:.0f} MiB free"
+        raise OSError(errno.ENOSPC, found)
+
+
+def _description(path: Path) -> str | None:
+    """What a TIFF file says about itself; None where there is none."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return str(file.pages.first.description)
+    # A damaged file is replaced.
+    except Exception:
+        return None

@@ -1,0 +1,72 @@
+"""What a person sees while one large image is enhanced."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class RowProgress:
+    """A progress bar over the rows of one image; plain lines where there is no terminal; use it as a context manager.
+
+    Args:
+        name: what the bar and the lines begin with.
+        height, width: of the image, in pixels.
+        done: rows that an earlier run finished.
+    """
+
+    def __init__(self, name: str, height: int, width: int, done: int = 0) -> None:
+        self.name = name
+        self.height = height
+        self.width = width
+        self._begun_at = self._done = done
+        self._started = self._last_line = time.monotonic()
+        self._bar = tqdm(
+            desc=name,
+            total=height,
+            initial=done,
+            unit="row",
+            file=sys.stderr,
+            dynamic_ncols=True,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def reach(self, row: int) -> None:
+        """All rows before ``row`` are done."""
+        self._bar.update(row - self._done)
+        self._done = row
+        if self._bar.disable and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            left = (self.height - row) / max(row - self._begun_at, 1) * self.seconds
+            say(self.name, f"{row}/{self.height} rows, {self.speed}, {tqdm.format_interval(left)} left")
+
+    def __enter__(self) -> RowProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start of this run."""
+        return time.monotonic() - self._started
+
+    @property
+    def speed(self) -> str:
+        """Megapixels of the source per second, in this run alone."""
+        pixels = (self._done - self._begun_at) * self.width
+        return f"{pixels / 1e6 / max(self.seconds, 1e-9):.3g} megapixels/s"
+
+
+def say(name: str, line: str) -> None:
+    """Show a line about an image on standard error, where MONAI's log goes, without disturbing a bar."""
+    tqdm.write(f"{name}: {line}", file=sys.stderr)
+    sys.stderr.flush()
