@@ -7,28 +7,41 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.errors import InputError
+from shared.errors import InputError, show_errors_last
+from shared.packaging.location import find_package, nearest
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = ["InputError", "__version__", "bundle_root"]
 
 
-def bundle_root(name: str) -> str:
+def bundle_root(name: str, shared_version: str | None = None, folder: str | None = None) -> str:
     """Return the folder of a bundle, wherever the command was started.
+
+    In the repository that is ``<repository>/bundles/<name>``, found from where this package lies. A packaged bundle
+    has a copy of this package beside its configurations; which folder is its own, ``find_package`` tells.
 
     Args:
         name: the bundle's folder name, for example ``gradprom_isic``.
-
-    Returns:
-        ``<repository>/bundles/<name>``, found from where this package lies.
+        shared_version: of a packaged bundle: the version of this package that it was made with.
+        folder: of a packaged bundle: where its configuration was read from, as far as that is known.
 
     Raises:
-        InputError: when there is no such bundle.
+        InputError: when there is no such bundle, when two packages could be meant, or when a packaged bundle was made
+            with another version of this package than the one that the process has imported.
     """
-    bundles = Path(__file__).resolve().parent.parent / "bundles"
-    folder = bundles / name
-    if not (folder / "configs").is_dir():
+    home = Path(__file__).resolve().parent.parent
+    bundles = home / "bundles"
+    if shared_version is not None or not bundles.is_dir():
+        try:
+            return str(find_package(name, home, __version__, shared_version, folder))
+        except InputError:
+            # A packaged configuration asks before check_configuration has run, and MONAI wraps the answer.
+            show_errors_last()
+            raise
+    found = bundles / name
+    if not (found / "configs").is_dir():
         known = sorted(p.parent.name for p in bundles.glob("*/configs"))
-        raise InputError(f"bundle {name!r}: no folder {folder}; bundles found: {', '.join(known) or 'none'}")
-    return str(folder)
+        names = ", ".join(known) or "none"
+        raise InputError(f"bundle {name!r}: no folder {found}; bundles found: {names}{nearest(name, known)}")
+    return str(found)

@@ -144,8 +144,11 @@ def _torchjd(name: str) -> UpdateRule:
         return NAMED[name]()
     except ImportError as err:
         reason = str(err).splitlines()[0].split(" Install")[0].rstrip(".")
-        raise InputError(f"strategy {name!r}: {reason}; expected: pip install -e '.[torchjd]'") from err
+        raise InputError(f"strategy {name!r}: {reason}; expected: pip install '{TORCHJD_PACKAGE}'") from err
 
+
+TORCHJD_PACKAGE = "torchjd[cagrad]==0.18.0"
+"""What pip installs TorchJD by: the extra ``torchjd`` of pyproject.toml, which a bundle's package does not have."""
 
 TORCHJD = (
     "pcgrad", "gradvac", "upgrad", "dualproj", "cagrad", "aligned_mtl", "config", "graddrop", "mgda", "imtl_g",

@@ -12,6 +12,8 @@ from torch import nn
 from shared import update_rules
 from shared.errors import InputError
 from shared.handlers import GradPromHandler
+from shared.packaging.build import REPOSITORY
+from shared.packaging.documents import extras
 from shared.settings import SETTINGS
 from tests.handlers.reference import System, batches
 from tests.test_update_rules import aligned, flat, random_gradients
@@ -302,14 +304,19 @@ def test_without_torchjd_one_error_says_what_to_install(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"'pcgrad': No module named 'torchjd'; .* pip install -e '\.\[torchjd\]'"):
+    with pytest.raises(InputError, match=r"'pcgrad': No module named 'torchjd'; .* pip install 'torchjd\[cagrad\]=="):
         update_rules.get("pcgrad")
     assert type(update_rules.get("joint")) is update_rules.Sum
 
 
+def test_what_to_install_is_the_extra():
+    """A package of a bundle has no pyproject.toml, so the error names what the extra stands for."""
+    assert extras(REPOSITORY / "pyproject.toml")["torchjd"] == update_rules.TORCHJD_PACKAGE
+
+
 def test_solver_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(torchjd._cagrad.CAGradWeighting, "_REQUIRED_DEPS", ["no_such_solver"])
-    with pytest.raises(InputError, match=r"'cagrad': .*no_such_solver.* pip install -e '\.\[torchjd\]'"):
+    with pytest.raises(InputError, match=r"'cagrad': .*no_such_solver.* pip install 'torchjd\[cagrad\]=="):
         update_rules.get("cagrad")
 
 
