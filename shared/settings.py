@@ -127,6 +127,8 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "recognition_weights": File(),
     "classes": File(),
     "plane": Choice(["axial", "coronal", "sagittal"]),
+    "output_format": Choice(["same", "dicom", "nifti", "png"]),
+    "large_image_pixels": Number(1, whole=True),
     "crops_per_epoch": Number(1, whole=True),
 }
 """Settings by the key that they have in every bundle."""
