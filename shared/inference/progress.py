@@ -16,8 +16,76 @@ from shared.inference.formats import format_of
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+class ImageProgress:
+    """A progress bar over images; plain lines where there is no terminal.
+
+    Args:
+        stream: where to write; None for standard error, where MONAI's log goes.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream
+        self._bar: tqdm | None = None
+        self._total = self._done = 0
+        self._written: Counter[str] = Counter()
+        self._started = self._last_line = 0.0
+
+    def start(self, total: int) -> None:
+        """Begin with ``total`` images before us."""
+        self._total, self._done = total, 0
+        self._written.clear()
+        self._started = self._last_line = time.monotonic()
+        stream = self._stream()
+        self._bar = tqdm(total=total, unit="image", file=stream, dynamic_ncols=True, disable=not stream.isatty())
+
+    def advance(self, path: str, written: bool = True) -> None:
+        """Count one image.
+
+        Args:
+            path: of its result.
+            written: whether there is a result.
+        """
+        self._done += 1
+        if written:
+            image_format = format_of(path)
+            self._written[image_format.name if image_format is not None else "other"] += 1
+        if self._bar is not None and not self._bar.disable:
+            self._bar.set_postfix_str(Path(path).name, refresh=False)
+            self._bar.update()
+        elif self._done in (1, self._total) or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.say(f"{self._done}/{self._total} {path}")
+
+    def say(self, line: str) -> None:
+        """Show a line without disturbing the bar."""
+        tqdm.write(line, file=self._stream())
+        self._stream().flush()
+
+    def stop(self) -> None:
+        """Leave the bar as it is; more than once does no harm."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    @property
+    def written(self) -> int:
+        """Number of results so far."""
+        return sum(self._written.values())
+
+    def summary(self) -> str:
+        """How many results there are and how long they took: ``Enhanced 3 images (1 NIfTI, 2 PNG) in 4.2 s``."""
+        kinds = ", ".join(f"{number} {name}" for name, number in sorted(self._written.items()))
+        images = "image" if self.written == 1 else "images"
+        seconds = time.monotonic() - self._started
+        return f"Enhanced {self.written} {images}{f' ({kinds})' if kinds else ''} in {seconds:.1f} s"
+
+    def _stream(self) -> Any:
+        # Looked up late: whoever redirects standard error after construction is heard.
+        return self.stream if self.stream is not None else sys.stderr
+
+
 class InferenceProgress:
-    """A progress bar over the images, plain lines where there is no terminal, and one closing line.
+    """An :class:`ImageProgress` over the images of an evaluator, and one closing line.
 
     Args:
         output_dir: folder that the closing line names.
@@ -28,10 +96,7 @@ class InferenceProgress:
     def __init__(self, output_dir: str, output_key: str = "output", stream: TextIO | None = None) -> None:
         self.output_dir = output_dir
         self.output_key = output_key
-        self.stream = stream
-        self._bar: tqdm | None = None
-        self._written: Counter[str] = Counter()
-        self._started = self._last_line = 0.0
+        self.progress = ImageProgress(stream)
 
     def attach(self, engine: Engine) -> None:
         """Follow ``engine``, an evaluator whose batches come from ``find_images``."""
@@ -41,52 +106,20 @@ class InferenceProgress:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._abandon)
 
     def _start(self, engine: Engine) -> None:
-        self._written.clear()
-        self._started = self._last_line = time.monotonic()
-        stream = self._stream()
-        self._bar = tqdm(
-            total=engine.state.epoch_length, unit="image", file=stream, disable=not stream.isatty()
-        )
+        self.progress.start(engine.state.epoch_length or 0)
 
     def _advance(self, engine: Engine) -> None:
         batch: Any = engine.state.batch
-        paths = [item[self.output_key] for item in batch]
-        for path in paths:
-            image_format = format_of(path)
-            self._written[image_format.name if image_format is not None else "other"] += 1
-        done, total = sum(self._written.values()), engine.state.epoch_length
-        if self._bar is not None and not self._bar.disable:
-            self._bar.set_postfix_str(Path(paths[-1]).name, refresh=False)
-            self._bar.update(len(paths))
-        elif done in (1, total) or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            print(f"{done}/{total} {paths[-1]}", file=self._stream(), flush=True)
+        for item in batch:
+            self.progress.advance(item[self.output_key])
 
     def _close(self, engine: Engine) -> None:
-        self._stop_bar()
-        count = sum(self._written.values())
-        kinds = ", ".join(f"{number} {name}" for name, number in sorted(self._written.items()))
-        seconds = time.monotonic() - self._started
-        images = "image" if count == 1 else "images"
-        line = f"Enhanced {count} {images} ({kinds}) in {seconds:.1f} s, written to {self.output_dir}"
-        print(line, file=self._stream(), flush=True)
+        self.progress.stop()
+        self.progress.say(f"{self.progress.summary()}, written to {self.output_dir}")
 
     def _abandon(self, engine: Engine, error: BaseException) -> None:
-        self._stop_bar()
-        count = sum(self._written.values())
-        if count:
-            print(
-                f"Stopped after {count} images, which stay in {self.output_dir}",
-                file=self._stream(),
-                flush=True,
-            )
+        self.progress.stop()
+        if self.progress.written:
+            self.progress.say(f"Stopped after {self.progress.written} images, which stay in {self.output_dir}")
         # A handler of this event takes the exception over: without this line it would be lost.
         raise error
-
-    def _stop_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def _stream(self) -> Any:
-        # Looked up late: whoever redirects standard error after construction is heard.
-        return self.stream if self.stream is not None else sys.stderr

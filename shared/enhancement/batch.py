@@ -1,0 +1,181 @@
+"""The run over many files: each on its own, so that a bad one does not stop the rest."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.enhancement.enhancer import Enhancer, Size, choose_device
+from shared.enhancement.jobs import Job, find_jobs
+from shared.enhancement.report import FAILED, Report, Row, read_report
+from shared.errors import InputError, message_of
+from shared.files import make_folder
+from shared.inference.progress import ImageProgress
+
+_SHOWN_FAILURES = 10
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An image that was read, or why it could not be, and the seconds that it took; a large one is not read."""
+
+    seconds: float
+    data: Mapping[str, Any] | None = None
+    size: Size | None = None
+    error: Exception | None = None
+
+
+class Batch:
+    """One run of the command: whatever can be wrong with its options comes up before any work.
+
+    Args:
+        bundle: folder of the bundle.
+        options: of the command line.
+
+    Attributes:
+        jobs: what is to be done.
+        finished: rows of results that an earlier run made and that are still right.
+        failed: rows of files without a result: those that cannot even be opened, then those that :meth:`run` met.
+
+    Raises:
+        InputError: it is no bundle, the weights are missing or do not fit, the device is not there, no image is
+            found, results would collide, or the report is some other file.
+    """
+
+    def __init__(self, bundle: Path, options: argparse.Namespace) -> None:
+        self.output = Path(options.output).expanduser()
+        self.report_path = Path(options.report).expanduser() if options.report else self.output / "report.csv"
+        self.progress = ImageProgress()
+        self._workers: int = options.num_workers
+        self._enhancer = Enhancer(bundle, self.output, _overrides(options))
+        if Path(options.bundle).suffix == ".zip" and not self._enhancer.weights.is_file():
+            raise InputError(f"--bundle: {options.bundle} holds no weights; name a file of them by --ckpt")
+        self._enhancer.load_weights()
+        self.on_phantoms = self._enhancer.on_phantoms
+        jobs, self.failed = find_jobs(
+            [Path(name).expanduser() for name in options.input],
+            self.output,
+            options.format,
+            self._enhancer.large_image_pixels,
+            self._enhancer.fingerprint(),
+        )
+        earlier = read_report(self.report_path)
+        kept = {job.row.output for job in jobs if not options.overwrite and _is_up_to_date(job, earlier)}
+        self.finished = [earlier[job.row.output].skipped() for job in jobs if job.row.output in kept]
+        self.jobs = [job for job in jobs if job.row.output not in kept]
+
+    def run(self) -> bool:
+        """Enhance what is to do, with a row in the report for each image as soon as it is done.
+
+        Returns:
+            Whether all of it was done; False when a person or the system stopped it.
+
+        Raises:
+            InputError: the output folder or the report cannot be written to.
+        """
+        _require_writable(self.output)
+        report = Report(self.report_path)
+        report.start([*self.failed, *self.finished])
+        self.progress.start(len(self.jobs))
+        try:
+            for number, row in enumerate(self.failed):
+                self._show(row, number)
+            for job, loaded in load_ahead(self._load, self.jobs, self._workers):
+                row = self._finish(job, loaded)
+                report.add(row)
+                self.progress.advance(job.item["output"], written=row.status != FAILED)
+                if row.status == FAILED:
+                    self._show(row, len(self.failed))
+                    self.failed.append(row)
+        except KeyboardInterrupt:
+            return False
+        finally:
+            self.progress.stop()
+        return True
+
+    def _load(self, job: Job) -> Loaded:
+        began = time.perf_counter()
+        if job.item["large"]:
+            return Loaded(0.0)
+        try:
+            data, size = self._enhancer.load(job.item)
+        # Whatever is wrong with one file, out of memory included, the others get their turn.
+        except Exception as err:
+            return Loaded(time.perf_counter() - began, error=err)
+        return Loaded(time.perf_counter() - began, data, size)
+
+    def _finish(self, job: Job, loaded: Loaded) -> Row:
+        began = time.perf_counter()
+        error, size = loaded.error, loaded.size
+        try:
+            if job.item["large"]:
+                size = self._enhancer.enhance_large(job.item)
+            elif loaded.data is not None:
+                self._enhancer.enhance(loaded.data)
+        except Exception as err:
+            error = err
+        row = replace(job.row, seconds=loaded.seconds + time.perf_counter() - began)
+        if size is not None:
+            row = replace(row, width=size.width, height=size.height, slices=size.slices, channels=size.channels)
+        return row if error is None else replace(row, output="", status=FAILED, message=message_of(error))
+
+    def _show(self, row: Row, number: int) -> None:
+        if number < _SHOWN_FAILURES:
+            self.progress.say(f"failed: {row.message}")
+        elif number == _SHOWN_FAILURES:
+            self.progress.say(f"further failures: see {self.report_path}")
+
+
+def load_ahead(load: Callable[[Job], Loaded], jobs: list[Job], workers: int) -> Iterator[tuple[Job, Loaded]]:
+    """Yield each job with its loaded image, in order, while threads load the next ones.
+
+    Args:
+        load: gives the loaded image of a job and raises nothing.
+        jobs: what to load.
+        workers: number of threads, and of images that they are ahead; 0 to load each image when it is asked for.
+    """
+    if workers == 0:
+        for job in jobs:
+            yield job, load(job)
+        return
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[tuple[Job, Future[Loaded]]] = deque()
+    try:
+        for job in jobs:
+            waiting.append((job, pool.submit(load, job)))
+            if len(waiting) > workers:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Values for the bundle's configuration."""
+    weights = None if options.ckpt is None else str(Path(options.ckpt).expanduser().absolute())
+    chosen = {"device": choose_device(options.device), "ckpt_path": weights, "plane": options.plane}
+    return {"output_format": options.format, **{key: value for key, value in chosen.items() if value is not None}}
+
+
+def _is_up_to_date(job: Job, earlier: Mapping[str, Row]) -> bool:
+    row = earlier.get(job.row.output)
+    return row is not None and row.fits(job.row) and Path(job.item["output"]).exists()
+
+
+def _require_writable(folder: Path) -> None:
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as err:
+        raise InputError(f"--output: {folder} cannot be written to: {err.strerror or err}") from err
