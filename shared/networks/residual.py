@@ -25,6 +25,9 @@ class ResidualEnhancement(nn.Module):
     the border) to what the network accepts; the network's answer, cropped back, is the correction that is added.
     Intensities are expected around [0, 1]; the output [B, C, s·H, s·W], s = `upscale_factor`, is not clamped.
 
+    How much is padded is fixed where ``torch.export`` or ONNX follow one image: give them heights and widths that are
+    multiples of `divisible_by`, as ``8 * torch.export.Dim("height")`` for 8. TorchScript takes any size.
+
     Args:
         network: predicts the correction.
         divisible_by: H and W of its input are multiples of this.
@@ -64,7 +67,8 @@ class Restormer(ResidualEnhancement):
     """MONAI's Restormer (Zamir et al. 2022) as an enhancement network, with the arguments that `SRResNet` has.
 
     MONAI's leaves out the skip from input to output of the paper; here it is, and the last convolution starts at
-    zero: an untrained network returns its input.
+    zero: an untrained network returns its input. ``torch.export`` and ONNX take it; TorchScript does not, because
+    MONAI's calls its parent class in a way that cannot be scripted.
 
     Args:
         in_channels: channels of the degraded image.
@@ -188,7 +192,9 @@ def enlarge(images: Tensor, factor: int) -> Tensor:
     """Return images [B, C, H, W] enlarged by bicubic interpolation to [B, C, factor·H, factor·W]."""
     if factor == 1:
         return images
-    return functional.interpolate(images, scale_factor=factor, mode="bicubic", align_corners=False)
+    # By size, not by scale_factor: torch.export then knows the result's height as a multiple of the image's.
+    height, width = images.shape[-2:]
+    return functional.interpolate(images, size=[height * factor, width * factor], mode="bicubic", align_corners=False)
 
 
 def enlarge_to(images: Tensor, size: Sequence[int]) -> Tensor:

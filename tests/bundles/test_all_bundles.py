@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 
 from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY, arguments, config, succeed
 
@@ -61,11 +61,6 @@ def components(value: Any) -> Iterator[dict[str, Any]]:
             yield from components(item)
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return dict(re.match(r"([\w-]+)==(\S+)", line).groups() for line in lines if "==" in line)
-
-
 def test_there_are_bundles():
     data = ("isic", "covid_ct", "lizard", "camus", "mni152", "folder")
     assert {f"gradprom_{name}" for name in data} <= {path.name for path in BUNDLES}
@@ -112,25 +107,6 @@ def test_evaluation_takes_the_recognition_network_that_was_trained(bundle, tmp_p
     parser = ConfigParser({**content(bundle, "train"), **content(bundle, "evaluate"), "ckpt_dir": str(tmp_path)})
     (tmp_path / "provenance.json").write_text('{"backbone": "resnet34"}')
     assert parser.get_parsed_content("backbone") == "resnet34"
-
-
-def test_property_check_of_training(bundle, tmp_path):
-    workflow = ConfigWorkflow(
-        config_file=str(bundle / "configs" / "train.json"), workflow_type="train", logging_file=False,
-        ckpt_dir=str(tmp_path), output_dir=str(tmp_path),
-    )
-    workflow.initialize()
-    assert workflow.check_properties() == []
-    assert workflow.version == content(bundle, "metadata")["version"]
-
-
-def test_versions_are_the_pinned_ones(bundle):
-    metadata, pinned = content(bundle, "metadata"), pins()
-    assert metadata["version"] in metadata["changelog"]
-    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
-    found = {name: metadata[key] for name, key in named.items()} | metadata["required_packages_version"]
-    assert {name: pinned.get(name) for name in found} == found
-    assert "not for diagnostic use" in metadata["intended_use"].lower()
 
 
 def test_phantom_and_profile_tables_tell_the_truth(bundle, tmp_path):
