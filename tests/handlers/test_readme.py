@@ -11,9 +11,9 @@ from tests.bundles.commands import ROOT
 
 
 def example() -> str:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 1
-    return blocks[0]
+    mark = re.escape("<!-- tested: tests/handlers/test_readme.py -->")
+    (block,) = re.findall(mark + r"\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return block
 
 
 def loader() -> list[dict]:
