@@ -61,7 +61,7 @@ def check_port(host: str, port: int) -> None:
     if not 0 < port < 65536:
         raise InputError(f"--port: found {port}, expected a number from 1 to 65535")
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as err:
         raise InputError(
             f"--port: {port} of {host} cannot be used: {err.strerror or err}; name another one, for example --port 8001"

@@ -10,7 +10,8 @@ if ! command -v "$python" >/dev/null; then
     echo "error: found no '$python'; install Python 3.11, or name it: PYTHON=/path/to/python3 bash $0" >&2
     exit 1
 fi
-if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'; then
+# The upper bound is that of numpy 1.26, which only an environment made here has to install.
+if ! "$python" -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, ${LABEL_PYTHON:+9}13))"; then
     echo "error: '$python' is $("$python" -V 2>&1), expected Python 3.11 or 3.12, which numpy 1.26 needs;" \
         "name another one: PYTHON=/path/to/python3 bash $0" >&2
     exit 1

@@ -20,7 +20,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 from monai.utils import ensure_tuple
 
-from shared import provenance
+from shared import provenance, update_rules
 from shared.degradations import BicubicDownsample
 from shared.errors import InputError, show_errors_last
 from shared.settings import SETTINGS
@@ -50,6 +50,7 @@ def check_configuration(save_as: str | None = None) -> None:
     content = parser.get()
     check_keys(content, _known_keys(workflow, arguments))
     check_settings(parser)
+    check_strategy(parser)
     check_enlargement(parser)
     if save_as is not None:
         provenance.write_json(resolved(parser), save_as)
@@ -78,6 +79,16 @@ def check_settings(parser: ConfigParser) -> None:
     for key in parser.get():
         if key in SETTINGS:
             SETTINGS[key].check(key, parser.get_parsed_content(key))
+
+
+def check_strategy(parser: ConfigParser) -> None:
+    """Find the update rule of the strategy now; it is needed only when the recognition networks have been trained.
+
+    Raises:
+        InputError: it needs a package that is not installed.
+    """
+    if "strategy" in parser.get() and (strategy := parser.get_parsed_content("strategy")) != "none":
+        update_rules.get(strategy)
 
 
 def check_enlargement(parser: ConfigParser) -> None:

@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
 from torch import nn
 
 from shared import update_rules
+from shared.configuration import check_strategy
 from shared.errors import InputError
 from shared.handlers import GradPromHandler
 from shared.packaging.build import REPOSITORY
@@ -306,6 +308,9 @@ def test_without_torchjd_one_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"'pcgrad': No module named 'torchjd'; .* pip install 'torchjd\[cagrad\]=="):
         update_rules.get("pcgrad")
+    # Before anything is trained.
+    with pytest.raises(InputError, match="'pcgrad': No module named 'torchjd'"):
+        check_strategy(ConfigParser({"strategy": "pcgrad"}))
     assert type(update_rules.get("joint")) is update_rules.Sum
 
 
