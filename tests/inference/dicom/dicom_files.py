@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import SimpleITK
 import torch
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
@@ -21,6 +22,7 @@ ULTRASOUND, ULTRASOUND_FRAMES = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.
 # A plane that is oblique about two axes, with rounded cosines as scanners write them.
 OBLIQUE = np.array([[0.936288, 0.275635, -0.217693], [-0.290091, 0.956289, -0.03685]])
 AXIAL = np.array([[1.0, 0, 0], [0, 1, 0]])
+CORONAL, SAGITTAL = np.array([[1.0, 0, 0], [0, 0, -1]]), np.array([[0, 1.0, 0], [0, 0, -1]])
 RNG = np.random.default_rng(4)
 
 
@@ -186,3 +188,10 @@ def read_strictly(path: str | Path) -> Dataset:
     finally:
         pydicom.config.settings.reading_validation_mode = before
     return dataset
+
+
+def by_itk(files: list[str]) -> SimpleITK.Image:
+    """The volume that an independent reader makes of files in a given order."""
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(files)
+    return reader.Execute()

@@ -17,22 +17,22 @@ from pydicom.dataelem import DataElement
 from shared import InputError
 from shared.inference import LoadSourced, check_picture, find_images, read_picture
 from shared.inference.formats import output_name
-from tests.inference.dicom.dicom_files import AXIAL, CT, MR, OBLIQUE, image, positions, save, write_series
+from tests.inference.dicom.dicom_files import (
+    AXIAL,
+    CORONAL,
+    CT,
+    MR,
+    OBLIQUE,
+    SAGITTAL,
+    image,
+    noise,
+    positions,
+    save,
+    write_series,
+)
 
 Enhance = Callable[..., list[str]]
 RNG = np.random.default_rng(3)
-CORONAL, SAGITTAL = np.array([[1.0, 0, 0], [0, 0, -1]]), np.array([[0, 1.0, 0], [0, 0, -1]])
-
-
-def noise(*shape: int, dtype: str = "int16") -> np.ndarray:
-    return RNG.integers(0, 2000, shape).astype(dtype)
-
-
-def by_itk(files: list[str]) -> SimpleITK.Image:
-    """The volume that an independent reader makes of files in a given order."""
-    reader = SimpleITK.ImageSeriesReader()
-    reader.SetFileNames(files)
-    return reader.Execute()
 
 
 def itk_order(folder: Path) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 import SimpleITK
@@ -17,30 +16,11 @@ from torch import nn
 
 from shared.errors import root_cause
 from tests.inference.dicom.dicom_files import read_strictly, write_series
+from tests.inference.nifti_files import nifti, noise, save_nifti
 
 Enhance = Callable[..., list[str]]
 RNG = np.random.default_rng(6)
 SIZE = (37, 31)
-TILTED = nibabel.affines.from_matvec(
-    nibabel.eulerangles.euler2mat(0.1, -0.2, 0.3) @ np.diag([-1.5, 2.0, 3.0]), [10, -20, 30]
-)
-
-
-def noise(*shape: int, dtype: str = "uint8") -> np.ndarray:
-    return RNG.integers(0, 250 if dtype == "uint8" else 4000, shape).astype(dtype)
-
-
-def nifti(path: str | Path) -> Any:
-    return nibabel.Nifti1Image.from_filename(path)
-
-
-def save_nifti(
-    path: Path, values: np.ndarray, affine: np.ndarray = TILTED, scale: tuple[float, float] = (1, 0)
-) -> Path:
-    volume = nibabel.Nifti1Image(values, affine)
-    volume.header.set_slope_inter(*scale)
-    nibabel.save(volume, path)
-    return path
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])

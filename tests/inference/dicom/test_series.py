@@ -20,22 +20,20 @@ from shared import InputError
 from shared.inference import IntensityScaling, LoadSourced, RestoreSourced, find_images, read_picture
 from shared.inference.formats import write_picture
 from shared.inference.picture import SourceRecord
-from tests.inference.dicom.dicom_files import AXIAL, MR, OBLIQUE, positions, write_series
+from tests.inference.dicom.dicom_files import (
+    AXIAL,
+    CORONAL,
+    MR,
+    OBLIQUE,
+    SAGITTAL,
+    by_itk,
+    noise,
+    positions,
+    write_series,
+)
 
 Enhance = Callable[..., list[str]]
 RNG = np.random.default_rng(3)
-CORONAL, SAGITTAL = np.array([[1.0, 0, 0], [0, 0, -1]]), np.array([[0, 1.0, 0], [0, 0, -1]])
-
-
-def noise(*shape: int, dtype: str = "int16") -> np.ndarray:
-    return RNG.integers(0, 2000, shape).astype(dtype)
-
-
-def by_itk(files: list[str]) -> SimpleITK.Image:
-    """The volume that an independent reader makes of files in a given order."""
-    reader = SimpleITK.ImageSeriesReader()
-    reader.SetFileNames(files)
-    return reader.Execute()
 
 
 def write_as_nifti(source: Path, path: Path) -> None:
