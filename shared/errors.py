@@ -23,6 +23,11 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says, in one line; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def message_of(error: BaseException) -> str:
     """Return the one line that says what went wrong, whatever has been wrapped around it.
 

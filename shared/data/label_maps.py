@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat, whosmat
 
-from shared.errors import InputError
+from shared.errors import InputError, first_line
 
 PathLike = str | os.PathLike[str]
 EXTENSION = ".mat"
@@ -129,5 +129,4 @@ def _guard(path: PathLike, read: Callable[[IO[bytes]], dict[str, Any]]) -> dict[
         raise InputError(f"label file '{path}' does not exist") from err
     # SciPy raises nearly anything on damaged files: ValueError, TypeError, zlib.error, NotImplementedError, ...
     except Exception as err:
-        reason = (str(err).strip() or type(err).__name__).splitlines()[0]
-        raise InputError(f"'{path}' cannot be read as a MATLAB file: {reason}") from err
+        raise InputError(f"'{path}' cannot be read as a MATLAB file: {first_line(err)}") from err

@@ -10,6 +10,7 @@ from typing import Any
 import tifffile
 from numpy.typing import NDArray
 
+from shared.errors import InputError
 from shared.inference import conversions, nifti, rasters, tiff
 from shared.inference.dicom import derived, reading
 from shared.inference.dicom.geometry import frame_count
@@ -108,6 +109,18 @@ FORMATS: dict[str, ImageFormat] = {
     ".nii": NIFTI,
     ".nii.gz": NIFTI,
 }
+
+
+def require_output_format(name: str) -> None:
+    """Check the name of an output format.
+
+    Raises:
+        InputError: it is none of ``OUTPUT_FORMATS``.
+    """
+    if name not in OUTPUT_FORMATS:
+        raise InputError(f"output_format: found {name!r}, expected one of {', '.join(OUTPUT_FORMATS)}")
+
+
 def format_of(path: str) -> ImageFormat | None:
     """The format of a file by its suffix, DICOM by its magic number too; None for anything else.
 

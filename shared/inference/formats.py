@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import InputError
+from shared.errors import InputError, first_line
 from shared.inference.dicom import reading
 from shared.inference.dicom.geometry import affine_of, uneven
 from shared.inference.dicom.series import gap_in, series_name, series_of
-from shared.inference.format_table import DICOM, NIFTI, OUTPUT_FORMATS, SUPPORTED, ImageFormat, format_of
+from shared.inference.format_table import DICOM, NIFTI, SUPPORTED, ImageFormat, format_of, require_output_format
 from shared.inference.picture import Picture, SourceRecord
 from shared.inference.producer import Producer
 from shared.inference.whole import whole_file, whole_folder
@@ -39,7 +39,7 @@ def output_name(source: Source, output_format: str = "same") -> str:
     Raises:
         InputError: the format is unknown, or the source cannot be read.
     """
-    _require_known(output_format)
+    require_output_format(output_format)
     if not _is_file(source):
         return series_output_name(reading.read_header(series_files(source)[0]), output_format)
     path = str(source)
@@ -75,7 +75,7 @@ def dicom_header(path: str) -> Any:
             affine_of([header])
         except (TypeError, ValueError, IndexError) as err:
             places = "position, orientation, spacing or number of frames"
-            raise InputError(f"{path}: {places} malformed in the DICOM header: {_first_line(err)}") from err
+            raise InputError(f"{path}: {places} malformed in the DICOM header: {first_line(err)}") from err
         return header
 
     return _guard(path, read)
@@ -124,7 +124,7 @@ def check_output(source: Source, output_format: str) -> None:
     Raises:
         InputError: it cannot; names the image and a format that can.
     """
-    _require_known(output_format)
+    require_output_format(output_format)
     if not _is_file(source):
         gap = gap_in(series_files(source)) if output_format == "nifti" else None
     else:
@@ -172,18 +172,17 @@ def write_picture(
     Raises:
         InputError: the format is unknown, or the file cannot be written; names it.
     """
-    _require_known(output_format)
+    require_output_format(output_format)
     image_format = DICOM if record.files else _format(record.source)
     target = whole_folder if _writes_folder(image_format, record, output_format) else whole_file
     try:
         with target(path) as partial:
-            maker = producer or Producer("a network without a name", "unknown")
-            image_format.writers[output_format](partial, pixels, record, maker)
+            image_format.writers[output_format](partial, pixels, record, producer or Producer())
     except (InputError, MemoryError):
         raise
     # The libraries that write refuse an image in as many ways as those that read refuse a file.
     except Exception as err:
-        raise InputError(f"{path}: cannot be written: {_first_line(err)}") from err
+        raise InputError(f"{path}: cannot be written: {first_line(err)}") from err
 
 
 def _writes_folder(image_format: ImageFormat, record: SourceRecord, output_format: str) -> bool:
@@ -195,11 +194,6 @@ def _writes_folder(image_format: ImageFormat, record: SourceRecord, output_forma
 
 def _is_stack(depth: tuple[int, ...]) -> bool:
     return int(np.prod(depth, dtype=int)) > 1
-
-
-def _require_known(output_format: str) -> None:
-    if output_format not in OUTPUT_FORMATS:
-        raise InputError(f"output_format: found {output_format!r}, expected one of {', '.join(OUTPUT_FORMATS)}")
 
 
 def _is_file(source: Source) -> bool:
@@ -227,8 +221,4 @@ def _guard(path: str, action: Callable[[], T]) -> T:
         raise InputError(f"{path}: no such file") from err
     # Readers of damaged files raise nearly anything: OSError, SyntaxError, struct.error, zlib.error, ...
     except Exception as err:
-        raise InputError(f"{path}: cannot be read as an image: {_first_line(err)}") from err
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip() or type(err).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as an image: {first_line(err)}") from err

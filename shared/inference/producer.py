@@ -22,8 +22,8 @@ class Producer:
         run: what tells this run from all others.
     """
 
-    name: str
-    version: str
+    name: str = "a network without a name"
+    version: str = "unknown"
     run: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
 
     def uid(self, *origin: str) -> str:

@@ -15,7 +15,7 @@ from monai.transforms import MapTransform, SaveImaged
 
 from shared.errors import InputError
 from shared.inference.bad_request import bad_request
-from shared.inference.format_table import OUTPUT_FORMATS
+from shared.inference.format_table import require_output_format
 from shared.inference.formats import Source, output_name, read_picture, write_picture
 from shared.inference.layout import PLANES, from_slices, slice_axis, to_slices
 from shared.inference.picture import SourceRecord
@@ -166,11 +166,10 @@ class SaveEnhancedd(SaveImaged):
         producer: Producer | None = None,
     ) -> None:
         super().__init__(keys, output_dir=output_dir, print_log=False)
-        if output_format not in OUTPUT_FORMATS:
-            raise InputError(f"output_format: found {output_format!r}, expected one of {', '.join(OUTPUT_FORMATS)}")
+        require_output_format(output_format)
         self.output_format = output_format
         # One for all images: files of one series stay together.
-        self.producer = producer or Producer("a network without a name", "unknown")
+        self.producer = producer or Producer()
         self.output_dir = output_dir
         self.orig_key = orig_keys
         self.output_key = output_key

@@ -17,7 +17,8 @@ from torch import nn
 from shared import InputError
 from shared.errors import root_cause
 from shared.inference import IntensityScaling, SaveEnhancedd, find_images, read_picture
-from shared.inference.formats import OUTPUT_FORMATS, format_of, output_name, write_picture
+from shared.inference.format_table import OUTPUT_FORMATS, format_of
+from shared.inference.formats import output_name, write_picture
 from shared.inference.picture import SourceRecord
 from shared.inference.resolution import raster_spacing
 from tests.inference.dicom.dicom_files import AXIAL, DX, OBLIQUE, enhanced_mr, image, save, write_series

@@ -13,7 +13,7 @@ import SimpleITK
 from numpy.typing import NDArray
 from pydicom.filereader import read_partial
 
-from shared.errors import InputError
+from shared.errors import InputError, first_line
 from shared.inference.dicom.geometry import affine_of, uneven
 from shared.inference.dicom.values import (
     cut_out_bits,
@@ -58,7 +58,7 @@ def read_header(path: str) -> Any:
         header, has_pixels = _read_until_pixels(path)
         missing = [name for name in _NEEDED if header.get(name) is None]
     except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, AttributeError) as err:
-        raise InputError(f"{path}: cannot be read as DICOM: {_first_line(err)}") from err
+        raise InputError(f"{path}: cannot be read as DICOM: {first_line(err)}") from err
     missing += [] if has_pixels else ["PixelData"]
     if missing:
         raise InputError(f"{path}: a DICOM object without an image ({', '.join(missing)} missing)")
@@ -127,7 +127,7 @@ def read_frames(path: str) -> NDArray:
         pixels = decode_pixels(dataset) if compressed else _decode_native(dataset)
     except (RuntimeError, NotImplementedError, ValueError, AttributeError, IndexError) as err:
         if not isinstance(err, RuntimeError | NotImplementedError) or syntax is None or not compressed:
-            raise InputError(f"{path}: the pixels cannot be decoded: {_first_line(err)}") from err
+            raise InputError(f"{path}: the pixels cannot be decoded: {first_line(err)}") from err
         pixels = _decode_by_itk(path, dataset, str(syntax.name))
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_palette(pixels, dataset)[..., :3]
@@ -203,7 +203,3 @@ def _decode_by_itk(path: str, dataset: Any, syntax: str) -> NDArray:
     slope, intercept = rescales(dataset)[0]
     kind = "i" if dataset.PixelRepresentation else "u"
     return np.rint((values - intercept) / slope).astype(f"{kind}{int(dataset.BitsAllocated) // 8}")
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip() or type(err).__name__).splitlines()[0]

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from shared.errors import InputError
+from shared.errors import InputError, first_line
 from shared.inference.picture import Picture
 from shared.inference.tiff import as_picture, colour_channels, image_axes
 
@@ -44,7 +44,7 @@ class TiffRows:
         except FileNotFoundError as err:
             raise InputError(f"{path}: no such file") from err
         except Exception as err:
-            raise InputError(f"{path}: cannot be read as an image: {_reason(err)}") from err
+            raise InputError(f"{path}: cannot be read as an image: {first_line(err)}") from err
         try:
             self._open()
         except BaseException:
@@ -117,7 +117,7 @@ class TiffRows:
             # Readers of damaged files raise nearly anything: OSError, struct.error, zlib.error, ValueError, ...
             except Exception as err:
                 found = f"rows {end} to {aligned - 1}"
-                raise InputError(f"{self.path}: {found} cannot be read: {_reason(err)}") from err
+                raise InputError(f"{self.path}: {found} cannot be read: {first_line(err)}") from err
             self._rows, self._first = rows, end - len(kept)
         return self._rows[start - self._first : stop - self._first]
 
@@ -178,7 +178,7 @@ class TiffRows:
             self.page.decode(None, 0)
         except ValueError as err:
             if "imagecodecs" not in str(err):
-                raise InputError(f"{self.path}: cannot be read as an image: {_reason(err)}") from err
+                raise InputError(f"{self.path}: cannot be read as an image: {first_line(err)}") from err
             raise InputError(
                 f"{self.path}: compressed by {self.page.compression.name}, which an image of this size needs the "
                 "package imagecodecs for: pip install imagecodecs"
@@ -186,7 +186,3 @@ class TiffRows:
 
     def _empty(self, rows: int) -> NDArray:
         return np.empty((rows, self.width, self.samples), self.dtype)
-
-
-def _reason(err: Exception) -> str:
-    return (str(err).strip() or type(err).__name__).splitlines()[0]
