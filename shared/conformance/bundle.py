@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from shared import weights
+from shared import provenance, weights
 from shared.errors import InputError, message_of
 from shared.files import read_json
+from shared.packaging.location import is_package
+from shared.packaging.metadata import for_weights
 
 METADATA = "configs/metadata.json"
 MODEL = "models/model.pt"
@@ -36,6 +39,7 @@ class Bundle:
     def __init__(self, folder: Path, work: Path, own_weights: bool = True, exports: Path | None = None) -> None:
         self.folder = folder.resolve()
         self.name = self.folder.name
+        self.is_package = is_package(self.folder)
         self.work = work
         self.exports = (work / "exports" if exports is None else exports.resolve()) / self.name
         self.has_weights = own_weights and (self.folder / MODEL).is_file()
@@ -56,6 +60,27 @@ class Bundle:
     def metadata(self) -> dict[str, Any]:
         """The content of ``configs/metadata.json``; an InputError when it cannot be read."""
         return self.config("metadata")
+
+    @cached_property
+    def packaged_metadata(self) -> dict[str, Any]:
+        """The metadata as a package of this bundle has them, with the format of the weights that are checked.
+
+        Raises:
+            InputError: when a file that decides about them cannot be read.
+        """
+        # What a package says, and what holds without weights, is read as it is written.
+        as_written = self.is_package or not self.has_weights
+        origin = None if as_written else provenance.read(self.folder / "models")
+        return for_weights(self.metadata, self.config("inference"), origin) if origin else self.metadata
+
+    @cached_property
+    def metadata_file(self) -> Path:
+        """The file of :attr:`packaged_metadata`, for what MONAI reads by itself."""
+        if self.packaged_metadata == self.metadata:
+            return self.path("metadata")
+        file = self.work / "metadata.json"
+        provenance.write_json(self.packaged_metadata, file)
+        return file
 
     @property
     def weights(self) -> Path:
@@ -90,14 +115,22 @@ class Bundle:
         # The caller's random numbers stay as they were.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
+            if not self.has_weights:
+                self._begin_random()
             network = self._build()
             if not self.has_weights:
                 _randomise(network)
-                self.weights.parent.mkdir(parents=True, exist_ok=True)
                 weights.save(network.state_dict(), self.weights)
                 network = self._build()
         weights.load_into(network, weights.read(self.weights), self.weights)
         return network.eval()
+
+    def _begin_random(self) -> None:
+        """Make the folder of random weights; those of a package are for the network that its metadata speak of."""
+        self.weights.parent.mkdir(parents=True, exist_ok=True)
+        origin = self.folder / "models" / provenance.FILE_NAME
+        if self.is_package and origin.is_file():
+            shutil.copyfile(origin, self.weights.with_name(origin.name))
 
     def _build(self) -> nn.Module:
         parser = self.parser("inference")

@@ -33,7 +33,7 @@ def check_torchscript(bundle: Bundle) -> Result:
     def export(path: Path) -> Callable[[Tensor], Tensor]:
         bundle.network.state_dict()  # random weights are written when the network is made
         ckpt_export(
-            "network_def", str(path), ckpt_file=str(bundle.weights), meta_file=str(bundle.path("metadata")),
+            "network_def", str(path), ckpt_file=str(bundle.weights), meta_file=str(bundle.metadata_file),
             config_file=str(bundle.path("inference")), **bundle.overrides,
         )
         return load_net_with_metadata(str(path))[0]

@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 
 from monai.bundle import ConfigParser
 
+from shared import provenance
 from shared.conformance.bundle import MODEL, Bundle
 from shared.conformance.result import Result
+from shared.files import read_json
+from shared.packaging.location import FILE_NAME as PACKAGE
 
 REQUIRED = (
     "LICENSE",
@@ -28,7 +31,7 @@ LARGEST = 25 * 1024 * 1024
 
 
 def check_files(bundle: Bundle) -> Result:
-    """Required files are there and not empty, the name is one of the Model Zoo, nothing is too large.
+    """Required files are there and not empty, the name is one of the Model Zoo, no file is too large.
 
     ``models/model.pt`` is preferred by the Model Zoo and may be missing; the table says so.
     """
@@ -42,13 +45,26 @@ def check_files(bundle: Bundle) -> Result:
         failures.append(f"{bundle.name}: found this name of the folder, expected lower-case words joined by '_'")
     large, wrong = _large_files(bundle.folder)
     failures += wrong
-    for name in (*REQUIRED, MODEL):
-        path = bundle.folder / name
-        if path.is_file() and path.stat().st_size > LARGEST and name not in large:
-            size = path.stat().st_size / 2**20
-            failures.append(f"{name}: found {size:.0f} MiB, expected at most 25 MiB or an entry in large_files.yml")
+    for name in _own_files(bundle):
+        size = (bundle.folder / name).stat().st_size
+        if size > LARGEST and name not in large:
+            found = f"{size / 2**20:.1f} MiB"
+            failures.append(f"{name}: found {found}, expected at most 25 MiB or an entry in large_files.yml")
     present = (bundle.folder / MODEL).is_file() or MODEL in large
     return Result.of(failures, "" if present else "no weights")
+
+
+def _own_files(bundle: Bundle) -> list[str]:
+    """Paths of all files that the bundle is made of, without what training, evaluation and Python leave beside them."""
+    listed = read_json(bundle.folder / PACKAGE, "the package.json of a package")["files"] if bundle.is_package else ()
+    kept = {MODEL, f"models/{provenance.FILE_NAME}", *listed}
+    paths = [path.relative_to(bundle.folder) for path in bundle.folder.rglob("*") if path.is_file()]
+    return sorted(
+        path.as_posix()
+        for path in paths
+        if path.as_posix() in kept
+        or not (path.parts[0] in ("models", "eval") or any(p == "__pycache__" or p[0] == "." for p in path.parts))
+    )
 
 
 def _large_files(folder: Path) -> tuple[list[str], list[str]]:

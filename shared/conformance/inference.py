@@ -32,8 +32,8 @@ def check_inference(bundle: Bundle) -> Result:
     alone, scans, enhanced = (bundle.work / name for name in ("alone/configs", "scans", "enhanced"))
     for folder in (alone, scans):
         folder.mkdir(parents=True, exist_ok=True)
-    for name in ("inference", "metadata"):
-        shutil.copy(bundle.path(name), alone)
+    shutil.copy(bundle.path("inference"), alone)
+    shutil.copy(bundle.metadata_file, alone)
     _write_sources(scans, side(bundle, "inputs", "image")["num_channels"])
     overrides = {**bundle.overrides, "input": str(scans), "output_dir": str(enhanced), "device": "cpu"}
     try:

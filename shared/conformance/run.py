@@ -17,11 +17,13 @@ from shared.conformance.files import check_files
 from shared.conformance.identifiers import check_identifiers, check_properties
 from shared.conformance.inference import check_inference
 from shared.conformance.metadata import check_metadata
+from shared.conformance.package_process import check_package
 from shared.conformance.quiet import quiet
 from shared.conformance.result import OK, SKIPPED, Check, Result
 from shared.conformance.weights import check_weights
 from shared.errors import message_of
 from shared.packaging import open_package
+from shared.packaging.location import is_package
 
 CHECKS = (
     Check("files", check_files),
@@ -65,7 +67,7 @@ def check_bundle(
     exports: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Result]:
-    """Run checks over one bundle.
+    """Run checks over one bundle; a package is checked by its own code, in another process.
 
     Args:
         bundle: its name, its folder, or a package's zip file.
@@ -75,14 +77,16 @@ def check_bundle(
         say: is called with the name of each check before it is run.
 
     Returns:
-        What each check found, by its name.
+        What each check found, by its name; for a package also which code did it.
 
     Raises:
         InputError: there is no such bundle.
     """
     results: dict[str, Result] = {}
     with ExitStack() as stack:
-        folder = stack.enter_context(bundle_folder(str(bundle)))
+        folder = stack.enter_context(bundle_folder(str(bundle))).resolve()
+        if is_package(folder) and folder != Path(shared.__file__).resolve().parents[1]:
+            return check_package(folder, [check.name for check in checks], own_weights, exports, say)
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="check-bundle-")))
         checked = Bundle(folder, work, own_weights, exports)
         for check in checks:

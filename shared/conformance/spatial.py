@@ -10,11 +10,11 @@ from monai.bundle.scripts import _get_fake_spatial_shape
 
 from shared.conformance.bundle import Bundle
 from shared.errors import InputError
+from shared.packaging.metadata import KEY
 
 FACTORS = (1, 2, 3, 5, 9, 16, 31, 37, 48)
 """Values of n that are tried, where the size stays between the two below."""
 SMALLEST, LARGEST = 9, 128
-KEY = "network_data_format"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def side(bundle: Bundle, name: str, key: str) -> Mapping[str, Any]:
     Raises:
         InputError: they say nothing, or name an image of other than two dimensions.
     """
-    content: Any = bundle.metadata
+    content: Any = bundle.packaged_metadata
     for each in (KEY, name, key):
         content = content.get(each) if isinstance(content, dict) else None
     where = f"configs/metadata.json: {KEY}#{name}#{key}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared import __version__
 from shared.benchmark.figures import table
+from shared.conformance.data_format import ADAPTED
 from shared.conformance.exports import BOUND
+from shared.conformance.package_process import CODE
 from shared.conformance.result import OK, SKIPPED, Result
 from shared.provenance import versions
 
@@ -16,9 +19,11 @@ Results = Mapping[str, Mapping[str, Result]]
 
 def as_table(results: Results, markdown: bool = False) -> str:
     """A row for each bundle, a column for each check; what the words mean, below it."""
-    checks = list(dict.fromkeys(name for row in results.values() for name in row))
+    # A package has one more than a bundle of the repository, in front.
+    longest_first = sorted(results.values(), key=len, reverse=True)
+    checks = list(dict.fromkeys(name for row in longest_first for name in row))
     rows = [["bundle", *checks]]
-    rows += [[bundle, *(_cell(row[check]) for check in checks)] for bundle, row in results.items()]
+    rows += [[bundle, *(_cell(row.get(check)) for check in checks)] for bundle, row in results.items()]
     return "\n\n".join([table(rows, markdown), "\n".join(_legend(results, markdown))])
 
 
@@ -49,7 +54,9 @@ def as_json(results: Results) -> dict[str, Any]:
     return {"versions": versions(), "bundles": bundles}
 
 
-def _cell(result: Result) -> str:
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return ""
     return f"{result.status} {result.note}".rstrip() if result.status == OK else result.status
 
 
@@ -65,6 +72,15 @@ def _legend(results: Results, markdown: bool) -> Iterator[str]:
         yield f"{lead}no weights: models/model.pt is missing, which the Model Zoo prefers to have."
     if "random" in notes:
         yield f"{lead}random: random weights of a fixed seed, written, read and loaded strictly, were checked."
+    if ADAPTED in notes:
+        yield (f"{lead}{ADAPTED}: models/provenance.json names other channels or another scale than metadata.json; "
+               "what the package's metadata.json will say was checked.")
+    for bundle, check, result in rows:
+        if check == CODE and result.status == OK and result.note != __version__:
+            yield (f"{lead}{CODE}: {bundle} was checked by the shared {result.note} that lies in it; "
+                   f"the repository has {__version__}.")
+    if any(check == CODE for _, check, _ in rows):
+        yield f"{lead}{CODE}: the version of shared in a package; it makes the checks, as a user would run it."
     for bundle, check, result in rows:
         if result.status == SKIPPED:
             yield f"{lead}skipped: {bundle}: {check} {result.note}."

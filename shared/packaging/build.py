@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import shared
-from shared import InputError, bundle_root
+from shared import InputError, bundle_root, provenance
 from shared.files import make_folder, read_json, write_atomically
 from shared.packaging import configs, documents
 from shared.packaging.archive import to_zip
 from shared.packaging.location import nearest
 from shared.packaging.manifest import Manifest, digest
+from shared.packaging.metadata import for_weights
 from shared.packaging.trained import described, trained
 
 REPOSITORY = Path(shared.__file__).resolve().parents[1]
+METADATA = "configs/metadata.json"
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,15 @@ def contents(bundle: Path, options: Options) -> tuple[Manifest, dict[str, bytes]
     files["requirements.txt"] = documents.requirements(_read(REPOSITORY / "requirements.txt").decode()).encode()
     if options.weights:
         files |= trained(bundle, options.recognition)
-    files |= _leave_out(files, options.urls)
-    version = read_json(bundle / "configs" / "metadata.json", "the bundle's metadata").get("version")
+    metadata = read_json(bundle / METADATA, "the bundle's metadata")
+    version = metadata.get("version")
     if not isinstance(version, str) or not version:
-        raise InputError(f"{bundle / 'configs/metadata.json'}: found version {version!r}, expected one such as 0.1.0")
+        raise InputError(f"{bundle / METADATA}: found version {version!r}, expected one such as 0.1.0")
+    origin = json.loads(files.get(f"models/{provenance.FILE_NAME}", b"{}"))
+    adapted = for_weights(metadata, read_json(bundle / "configs" / "inference.json", "a configuration"), origin)
+    if adapted != metadata:
+        files[METADATA] = configs.to_text(adapted).encode()
+    files |= _leave_out(files, options.urls)
     sums = {path: digest(content) for path, content in sorted(files.items())}
     return Manifest(name, version, shared.__version__, sums), files
 

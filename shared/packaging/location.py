@@ -51,6 +51,11 @@ def find_package(
     return found[0]
 
 
+def is_package(folder: Path) -> bool:
+    """Whether a folder is that of a package."""
+    return _name_in(folder) is not None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a message that names what was probably meant, or nothing."""
     close = get_close_matches(name, list(known), n=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import provenance
-from shared.errors import InputError
+from shared.errors import InputError, message_of
 
 REMEDY = "move it away, or package without weights by --without-weights"
 
@@ -60,4 +60,9 @@ def _check_fit(bundle: Path, model: Path) -> None:
     parser = ConfigParser()
     parser.read_config(bundle / "configs" / "inference.json")
     parser["bundle_root"] = str(bundle)
-    weights.load_into(parser.get_parsed_content("network_def"), weights.read(model), model)
+    try:
+        network = parser.get_parsed_content("network_def")
+    except Exception as err:  # MONAI instantiates anything, which raises anything
+        raise InputError(f"{model}: the network that {provenance.FILE_NAME} beside it tells of cannot be built: "
+                         f"{message_of(err)}") from err
+    weights.load_into(network, weights.read(model), model)

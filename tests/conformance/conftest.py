@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from shared import bundle_root
+from tests.scripts.loading import load_script
 
 
 class Copy:
@@ -41,17 +41,9 @@ class Copy:
                         ignore=lambda folder, names: set(names) - {"model.pt", "provenance.json"})
 
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check_bundles.py"
-
-
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_bundles", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("check_bundles")
 
 
 @pytest.fixture

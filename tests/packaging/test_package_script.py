@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 
 import pytest
 
 from shared.errors import InputError
-from shared.packaging.build import REPOSITORY, bundles
+from shared.packaging.build import bundles
 from tests.packaging.conftest import TRAINED, UNTRAINED
+from tests.scripts.loading import load_script
 
 
 @pytest.fixture
 def script():
-    """The module scripts/package.py."""
-    specification = importlib.util.spec_from_file_location("package_script", REPOSITORY / "scripts" / "package.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("package")
 
 
 def test_one_bundle_then_verify(script, tmp_path, capsys):

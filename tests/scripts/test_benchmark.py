@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -21,20 +19,15 @@ from shared.benchmark.settings import quick
 from shared.benchmark.timing import interleave
 from shared.benchmark.trainer import TrainerStep
 from shared.errors import InputError
+from tests.scripts.loading import load_script
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
 SETTINGS = quick("cpu", 1)
 GRADPROM = ["GradProm, by hand", "three passes", "three passes, one graph", "TorchJD", "TorchJD, row by row"]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmark")
 
 
 @pytest.fixture(autouse=True)

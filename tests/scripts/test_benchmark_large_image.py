@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -16,19 +15,14 @@ import torch
 from shared.benchmark import large_image
 from shared.benchmark.large_image import LargeRun, LargeSettings, compare_runs, enhance_and_measure, write_phantom
 from shared.errors import InputError
+from tests.scripts.loading import load_script
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
 RUNS = [LargeRun(100, 800, 2.0, 1.0, 500.0), LargeRun(800, 800, 10.0, 7.5, 600.0)]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmark")
 
 
 @pytest.fixture(autouse=True)
