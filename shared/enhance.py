@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from shared.enhancement.batch import Batch
 
 _EPILOG = """\
-A second run over the same folders does only what is new, changed or failed before; so a stopped run goes on when the
-command is given again. Results keep the names and sub-folders of their sources, and replace results of the same name:
-give each input an output folder of its own.
+A second run over the same folders does only what is new, changed, deleted or failed before; so a stopped run goes on
+when the command is given again. Two runs at the same time need reports of their own. Results keep the names and
+sub-folders of their sources, and replace results of the same name: give each input an output folder of its own.
 
 The report has a row for each image: file (relative to the input), output (relative to the output folder), status
-(ok, failed, skipped: made by an earlier run), seconds, width, height, slices and channels of the source, message, and
-what tells whether a result is up to date: source (names, sizes and times of its files), model (weights and settings).
+(ok, failed, skipped: made by an earlier run), seconds, width, height, slices and channels of the source, files of the
+result, message, and what tells whether a result is up to date: source (names, sizes and times of its files), model
+(weights and settings).
 
 Exit code: 0 all done, 1 some images failed (the report says why), 2 wrong usage and nothing done, 130 stopped.
 

@@ -14,9 +14,11 @@ from typing import Any
 
 from shared.enhancement.enhancer import Enhancer, Size, choose_device
 from shared.enhancement.jobs import Job, find_jobs
+from shared.enhancement.lock import sole_writer
 from shared.enhancement.report import FAILED, Report, Row, read_report
 from shared.errors import InputError, message_of
 from shared.files import make_folder
+from shared.inference.format_table import images_in
 from shared.inference.progress import ImageProgress
 
 _SHOWN_FAILURES = 10
@@ -78,9 +80,13 @@ class Batch:
             Whether all of it was done; False when a person or the system stopped it.
 
         Raises:
-            InputError: the output folder or the report cannot be written to.
+            InputError: the output folder or the report cannot be written to, or another run is writing the report.
         """
         _require_writable(self.output)
+        with sole_writer(self.report_path):
+            return self._run()
+
+    def _run(self) -> bool:
         report = Report(self.report_path)
         report.start([*self.failed, *self.finished])
         self.progress.start(len(self.jobs))
@@ -124,7 +130,9 @@ class Batch:
         row = replace(job.row, seconds=loaded.seconds + time.perf_counter() - began)
         if size is not None:
             row = replace(row, width=size.width, height=size.height, slices=size.slices, channels=size.channels)
-        return row if error is None else replace(row, output="", status=FAILED, message=message_of(error))
+        if error is not None:
+            return replace(row, output="", status=FAILED, message=message_of(error))
+        return replace(row, files=_count_files(Path(job.item["output"])))
 
     def _show(self, row: Row, number: int) -> None:
         if number < _SHOWN_FAILURES:
@@ -169,7 +177,18 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 
 def _is_up_to_date(job: Job, earlier: Mapping[str, Row]) -> bool:
     row = earlier.get(job.row.output)
-    return row is not None and row.fits(job.row) and Path(job.item["output"]).exists()
+    if row is None or row.files is None or not row.fits(job.row):
+        return False
+    # Fewer: a slice was deleted. More: a person's own image lies there too, as a screenshot may.
+    return _count_files(Path(job.item["output"])) >= row.files
+
+
+def _count_files(result: Path) -> int:
+    """Number of image files of a result, a file or a folder; 0 where there is none that can be looked at."""
+    try:
+        return len(images_in(result)) if result.is_dir() else int(result.is_file())
+    except OSError:
+        return 0
 
 
 def _require_writable(folder: Path) -> None:

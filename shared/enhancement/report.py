@@ -25,6 +25,7 @@ class Row:
         status: "ok", "failed", or "skipped" where an earlier run had made the result.
         seconds: to read, enhance and write it.
         width, height, slices, channels: of the source.
+        files: number of image files of the result, more than 1 where it is a folder.
         message: why it failed, or what else there is to say.
         source: fingerprint of the name, size and time of the last change of each of the source's files.
         model: fingerprint of the weights and settings.
@@ -38,6 +39,7 @@ class Row:
     height: int | None = None
     slices: int | None = None
     channels: int | None = None
+    files: int | None = None
     message: str = ""
     source: str = ""
     model: str = ""
@@ -55,7 +57,7 @@ class Row:
 COLUMNS = [field.name for field in fields(Row)]
 # A name of a file that is no UTF-8 stays what it is.
 _ENCODING: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
-_WHOLE = ("width", "height", "slices", "channels")
+_WHOLE = ("width", "height", "slices", "channels", "files")
 
 
 class Report:
@@ -118,7 +120,9 @@ def read_report(path: Path) -> dict[str, Row]:
     if header is None:
         return {}
     if list(header) != COLUMNS:
-        raise InputError(f"{path}: is no report of this command and is not overwritten; name another file by --report")
+        raise InputError(
+            f"{path}: is no report of this version of the command and is not overwritten; name another file by --report"
+        )
     rows = [row for row in map(_row, lines) if row is not None]
     return {row.output: row for row in rows if row.status in (OK, SKIPPED)}
 

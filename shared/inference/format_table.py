@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from shared.inference.producer import Producer
 
 Writer = Callable[[str, NDArray, SourceRecord, Producer], None]
 OUTPUT_FORMATS = ("same", "dicom", "nifti", "png")
-SUPPORTED = "PNG, JPEG, BMP, TIFF, NIfTI (.nii, .nii.gz) or DICOM"
+SUPPORTED = "PNG, JPEG, BMP, TIFF (.svs too), NIfTI (.nii, .nii.gz) or DICOM"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ FORMATS: dict[str, ImageFormat] = {
     ".jpeg": _raster("JPEG", ".png"),
     ".tif": _TIFF,
     ".tiff": _TIFF,
+    # A slide of Aperio's scanners: a TIFF file whose first image is the whole slide in full resolution.
+    ".svs": replace(_TIFF, output_suffix=".tif"),
     ".nii": NIFTI,
     ".nii.gz": NIFTI,
 }
@@ -133,3 +136,13 @@ def format_of(path: str) -> ImageFormat | None:
         if Path(path).name.lower().endswith(suffix):
             return image_format
     return DICOM if reading.is_dicom(path) else None
+
+
+def images_in(folder: str | os.PathLike[str]) -> dict[Path, ImageFormat]:
+    """The images that lie in a folder itself, sorted; hidden files and files of other kinds are left out."""
+    found = {}
+    for path in sorted(Path(folder).iterdir()):
+        image_format = None if path.name.startswith(".") or not path.is_file() else format_of(str(path))
+        if image_format is not None:
+            found[path] = image_format
+    return found

@@ -15,7 +15,15 @@ from shared.errors import InputError, first_line
 from shared.inference.dicom import reading
 from shared.inference.dicom.geometry import affine_of, uneven
 from shared.inference.dicom.series import gap_in, series_name, series_of
-from shared.inference.format_table import DICOM, NIFTI, SUPPORTED, ImageFormat, format_of, require_output_format
+from shared.inference.format_table import (
+    DICOM,
+    NIFTI,
+    SUPPORTED,
+    ImageFormat,
+    format_of,
+    images_in,
+    require_output_format,
+)
 from shared.inference.picture import Picture, SourceRecord
 from shared.inference.producer import Producer
 from shared.inference.whole import whole_file, whole_folder
@@ -95,15 +103,11 @@ def series_files(source: Source) -> list[str]:
     if not isinstance(source, str | os.PathLike):
         paths = [str(path) for path in source]
         return series_of(f"{paths[0]} and {len(paths) - 1} more" if paths else "an empty list of files", paths)
-    paths = []
-    for path in sorted(Path(source).iterdir()):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        image_format = format_of(str(path))
-        if image_format is not None and image_format is not DICOM:
+    images = images_in(source)
+    for path, image_format in images.items():
+        if image_format is not DICOM:
             raise InputError(f"{path}: {image_format.name} in the folder of a DICOM series, expected DICOM files alone")
-        paths += [str(path)] if image_format is not None else []
-    return series_of(str(source), paths)
+    return series_of(str(source), [str(path) for path in images])
 
 
 def check_picture(source: Source) -> None:

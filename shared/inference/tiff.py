@@ -48,6 +48,9 @@ def as_picture(pixels: NDArray, page: Any) -> Picture:
 
 def photometric(page: Any) -> Any:
     """How the values of a page are meant once decoded; JPEG's colours become RGB."""
+    # Aperio's tag says RGB here too, and no decoder turns the colours.
+    if page.compression == tifffile.COMPRESSION.APERIO_JP2000_YCBC:
+        return tifffile.PHOTOMETRIC.YCBCR
     found = page.photometric
     return _COLOUR if found == tifffile.PHOTOMETRIC.YCBCR and page.compression in _JPEG else found
 

@@ -59,6 +59,7 @@ def test_killed_run_goes_on(folder: Path) -> None:
     rows = read_rows(folder / "clean" / "report.csv")
     assert len(rows) == 12
     assert [name for name, row in rows.items() if row["status"] == "skipped"] == done
+    assert not list((folder / "clean").glob(".report*")), "the killed run's lock is gone"
     assert len(out.splitlines()) == 1
     assert f", {len(done)} up to date, written to clean, report in clean{os.sep}report.csv" in out
 

@@ -11,7 +11,7 @@ import pytest
 from shared.enhancement.report import COLUMNS, FAILED, OK, SKIPPED, Report, Row, read_report
 from shared.errors import InputError
 
-ROW = Row("a.png", "a.png", OK, 1.25, 10, 20, 1, 3, source="5ce", model="f00")
+ROW = Row("a.png", "a.png", OK, 1.25, 10, 20, 1, 3, 2, source="5ce", model="f00")
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -26,9 +26,9 @@ def test_columns(tmp_path: Path) -> None:
     Report(tmp_path / "report.csv").start([ROW])
     with open(tmp_path / "report.csv", newline="", encoding="utf-8") as file:
         header, first = csv.reader(file)
-    assert header[:9] == ["file", "output", "status", "seconds", "width", "height", "slices", "channels", "message"]
-    assert header[9:] == ["source", "model"]
-    assert first[:9] == ["a.png", "a.png", "ok", "1.250", "10", "20", "1", "3", ""]
+    assert header[:5] == ["file", "output", "status", "seconds", "width"]
+    assert header[5:] == ["height", "slices", "channels", "files", "message", "source", "model"]
+    assert first[:10] == ["a.png", "a.png", "ok", "1.250", "10", "20", "1", "3", "2", ""]
 
 
 def test_failed_rows_are_no_results(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def describe_derivation(dataset: Any, source: Any, producer: Producer, is_resamp
     """
     _identify(dataset, source, producer)
     before = str(source.get("DerivationDescription") or "")
-    made_by = f"Enhanced by {plain_text(producer.name)} {plain_text(producer.version)}; {NOT_FOR_DIAGNOSIS}"
+    made_by = derivation_text(producer)
     description = f"{made_by}; source: {before}" if before else made_by
     # The bundle speaks first, so that cutting never takes its words.
     dataset.DerivationDescription = description[:1024]
@@ -62,6 +62,11 @@ def describe_derivation(dataset: Any, source: Any, producer: Producer, is_resamp
     dataset.ImageType = _derived(source.get("ImageType"), "PerFrameFunctionalGroupsSequence" in dataset)
     _describe_frames(dataset, source, made_by, codes)
     describe_equipment(dataset, source, producer)
+
+
+def derivation_text(producer: Producer) -> str:
+    """What a derived image says in DerivationDescription about who made it."""
+    return f"Enhanced by {plain_text(producer.name)} {plain_text(producer.version)}; {NOT_FOR_DIAGNOSIS}"
 
 
 def describe_equipment(dataset: Any, source: Any | None, producer: Producer) -> None:

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from shared.errors import InputError
 from shared.inference.dicom.derivation import describe_derivation
 from shared.inference.dicom.finer_grid import refine
-from shared.inference.dicom.reading import read_frames, to_frames
+from shared.inference.dicom.reading import decode_frames, to_frames
 from shared.inference.dicom.values import embedded_overlays, is_colour, rescales, restore_padding
 from shared.inference.dicom.versions import save_dicom
 from shared.inference.picture import SourceRecord
@@ -110,7 +110,7 @@ def stored_frames(pixels: NDArray, record: SourceRecord) -> Iterator[tuple[str, 
     frames, begin = to_frames(pixels, record.affine is not None), 0
     for path in record.files or (record.source,):
         dataset = pydicom.dcmread(path)
-        before = read_frames(path)
+        before = decode_frames(dataset, path)
         part = frames[begin : begin + len(before)]
         begin += len(before)
         if part.dtype.kind == "f" and before.dtype.kind != "f":

@@ -115,12 +115,20 @@ def read_dicom(files: Sequence[str]) -> Picture:
 
 
 def read_frames(path: str) -> NDArray:
-    """Stored values [S, H, W, C] of a file, colour as RGB of 8 bits.
+    """Stored values [S, H, W, C] of a file, as :func:`decode_frames` gives them."""
+    return decode_frames(pydicom.dcmread(path), path)
+
+
+def decode_frames(dataset: Any, path: str) -> NDArray:
+    """Stored values [S, H, W, C] of a dataset, colour as RGB of 8 bits; the dataset stays as it is.
+
+    Args:
+        dataset: as pydicom reads the whole file.
+        path: of the file.
 
     Raises:
         InputError: they cannot be decoded.
     """
-    dataset = pydicom.dcmread(path)
     syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
     compressed = syntax is not None and syntax.is_compressed
     try:
@@ -188,7 +196,11 @@ def _decode_native(dataset: Any) -> NDArray:
     stored, high = int(dataset.BitsStored), int(dataset.HighBit)
     # Whole words, or pydicom would take their sign from the wrong bit.
     dataset.BitsStored = dataset.BitsAllocated
-    return cut_out_bits(decode_pixels(dataset), stored, high)
+    try:
+        words = decode_pixels(dataset)
+    finally:
+        dataset.BitsStored = stored
+    return cut_out_bits(words, stored, high)
 
 
 def _decode_by_itk(path: str, dataset: Any, syntax: str) -> NDArray:

@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from shared.errors import InputError
-from shared.inference.dicom.derivation import NOT_FOR_DIAGNOSIS, describe_equipment, plain_text
+from shared.inference.dicom.derivation import NOT_FOR_DIAGNOSIS, derivation_text, describe_equipment, plain_text
 from shared.inference.dicom.geometry import LPS_TO_RAS
 from shared.inference.dicom.reading import to_frames
 from shared.inference.dicom.versions import save_dicom
@@ -29,8 +29,10 @@ def write_secondary_captures(path: str, pixels: NDArray, record: SourceRecord, p
     """Write a file, or a folder of files for an image of several slices or pages, each one Secondary Capture image.
 
     No patient is known and none is invented: name, ID, birth date and sex are empty. Each source is a study of its own,
-    so that no viewer puts two patients together. A volume keeps its place: position, orientation and frame of reference
-    are added to what Secondary Capture demands, the slices as radiologists look at them.
+    so that no viewer puts two patients together. The source's name, which may be a patient's, is not written: what
+    tells one result from another is the name of its own file and its UIDs; those of study and series are hashes of the
+    run and the source's path, which cannot be read back. A volume keeps its place: position, orientation and frame of
+    reference are added to what Secondary Capture demands, the slices as radiologists look at them.
 
     Integers of up to 16 bits stay as they are, signed ones moved by an intercept; wider ones and real numbers become
     16 bits, with the rescale slope that gives them back.
@@ -119,11 +121,8 @@ def _image(frame: NDArray, number: int, record: SourceRecord, producer: Producer
     )
     image.PatientOrientation = image.Laterality = None
     image.ConversionType = "WSD"
-    name = Path(record.source).name.encode("ascii", "replace").decode().replace("\\", "/")
-    image.SeriesDescription = f"{name[:29]} (enhanced, {NOT_FOR_DIAGNOSIS})"
-    image.DerivationDescription = (
-        f"{name} enhanced by {plain_text(producer.name)} {plain_text(producer.version)}; {NOT_FOR_DIAGNOSIS}"
-    )
+    image.SeriesDescription = f"Enhanced, {NOT_FOR_DIAGNOSIS}"
+    image.DerivationDescription = derivation_text(producer)
     now = datetime.now()
     image.InstanceCreationDate, image.InstanceCreationTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S.%f")
     describe_equipment(image, None, producer)

@@ -30,6 +30,7 @@ from shared.inference.scaling import IntensityScaling
 from shared.inference.tiff import image_axes, kept_options
 
 SUFFIXES = (".tif", ".tiff")
+_SOURCE_SUFFIXES = (*SUFFIXES, ".svs")
 
 
 def is_large(path: str, limit: int | None) -> bool:
@@ -38,7 +39,7 @@ def is_large(path: str, limit: int | None) -> bool:
     The header is read and nothing else. A stack of pages is no large image, however many pixels it has, nor is what
     cannot be read: to say so is up to the ordinary reader.
     """
-    if limit is None or not str(path).lower().endswith(SUFFIXES):
+    if limit is None or not str(path).lower().endswith(_SOURCE_SUFFIXES):
         return False
     try:
         with tifffile.TiffFile(path) as file:

@@ -195,3 +195,8 @@ def by_itk(files: list[str]) -> SimpleITK.Image:
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames(files)
     return reader.Execute()
+
+
+def itk_order(folder: Path) -> list[str]:
+    """The files of the one series in a folder, in the order that an independent reader gives them."""
+    return list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))

@@ -206,11 +206,13 @@ def test_failure_leaves_no_half_series(tmp_path: Path, enhance: Enhance, monkeyp
     assert {path.name: path.read_bytes() for path in Path(output).iterdir()} == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["004_Head_routine"]
     monkeypatch.undo()
-    (Path(output) / "stranger.txt").write_text("mine")
+    (Path(output) / "Thumbs.db").write_text("of the system")
+    enhance(tmp_path / "scan", tmp_path / "out")
+    assert sorted(path.name for path in Path(output).iterdir()) == sorted([*before, "Thumbs.db"])
+    files[0].unlink()
     with pytest.raises(RuntimeError) as caught:
         enhance(tmp_path / "scan", tmp_path / "out")
-    assert "holds stranger.txt, which is none of this image's files" in str(root_cause(caught.value))
-    assert len(files) + 1 == len(list(Path(output).iterdir()))
+    assert f"holds {files[0].name}, an image that is none of the new result's 3 files" in str(root_cause(caught.value))
 
 
 def test_second_run_replaces_the_first(tmp_path: Path, enhance: Enhance) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK
 from pydicom.data import get_testdata_file
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -33,10 +32,6 @@ from tests.inference.dicom.dicom_files import (
 
 Enhance = Callable[..., list[str]]
 RNG = np.random.default_rng(3)
-
-
-def itk_order(folder: Path) -> list[str]:
-    return list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
 
 
 @pytest.mark.parametrize(

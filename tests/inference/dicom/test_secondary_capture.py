@@ -50,23 +50,24 @@ def test_volume_as_dicom_lies_where_it_did(
 
 
 def test_secondary_capture_knows_no_patient(tmp_path: Path, enhance: Enhance) -> None:
-    for name in ("a.png", "b.png"):
-        Image.fromarray(noise(*SIZE, 3)).save(tmp_path / name, dpi=(254, 508))
-    (tmp_path / "in").mkdir()
-    for name in ("a.png", "b.png"):
-        (tmp_path / name).rename(tmp_path / "in" / name)
-    outputs = enhance(tmp_path / "in", tmp_path / "out", channels=3, output_format="dicom")
+    """Nor does it have a name from the names of file and folder."""
+    names = ("Doe_Jane.png", "Doe_John.png")
+    (tmp_path / "Doe").mkdir()
+    for name in names:
+        Image.fromarray(noise(*SIZE, 3)).save(tmp_path / "Doe" / name, dpi=(254, 508))
+    outputs = enhance(tmp_path / "Doe", tmp_path / "out", channels=3, output_format="dicom")
     results = [read_strictly(output) for output in outputs]
-    for result, name in zip(results, ("a.png", "b.png"), strict=True):
+    assert not [output for output in outputs if b"Doe" in Path(output).read_bytes()]
+    for result, name in zip(results, names, strict=True):
         assert result.SOPClassUID.name == "Secondary Capture Image Storage"
         assert (result.Modality, result.ConversionType) == ("OT", "WSD")
         assert list(result.ImageType[:2]) == ["DERIVED", "SECONDARY"]
         assert not any(result[name].value for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex"))
         assert not result.PatientOrientation
-        assert result.DerivationDescription == f"{name} enhanced by A bundle 1.2.3; not for diagnostic use"
-        assert result.SeriesDescription == f"{name} (enhanced, not for diagnostic use)"
+        assert result.DerivationDescription == "Enhanced by A bundle 1.2.3; not for diagnostic use"
+        assert result.SeriesDescription == "Enhanced, not for diagnostic use"
         np.testing.assert_allclose(result.PixelSpacing, [0.05, 0.1], rtol=1e-3)
-        with Image.open(tmp_path / "in" / name) as source:
+        with Image.open(tmp_path / "Doe" / name) as source:
             np.testing.assert_array_equal(result.pixel_array, np.array(source))
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         assert len({result[name].value for result in results}) == 2, "no viewer may put two patients together"

@@ -27,6 +27,7 @@ from tests.inference.dicom.dicom_files import (
     OBLIQUE,
     SAGITTAL,
     by_itk,
+    itk_order,
     noise,
     positions,
     write_series,
@@ -41,10 +42,6 @@ def write_as_nifti(source: Path, path: Path) -> None:
     loaded = LoadSourced("image")({"image": source})
     restored = RestoreSourced("pred")({**loaded, "pred": loaded["image"]})
     write_picture(str(path), restored["pred"], SourceRecord.from_json(loaded["image_record"]), "nifti")
-
-
-def itk_order(folder: Path) -> list[str]:
-    return list(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
 
 
 @pytest.mark.parametrize("planes", [AXIAL, CORONAL, SAGITTAL, OBLIQUE], ids=["axial", "coronal", "sagittal", "oblique"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 from torch import nn
 
 from shared.inference import read_picture
+from shared.inference.dicom.reading import decode_frames
 from tests.inference.dicom.dicom_files import (
     AXIAL,
     MR,
@@ -145,6 +147,9 @@ def test_signed_values_below_their_high_bit(tmp_path: Path) -> None:
     dataset = image(MR, "MR", values << 4, BitsStored=12)
     dataset.HighBit = 15
     np.testing.assert_array_equal(read_picture(save(dataset, tmp_path / "a.dcm")).pixels[0], values)
+    before = deepcopy(dataset)
+    np.testing.assert_array_equal(decode_frames(dataset, "a.dcm")[0, ..., 0], values)
+    assert dataset == before
 
 
 def test_words_of_a_big_endian_source_are_turned(tmp_path: Path, enhance: Enhance) -> None:
