@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from shared import provenance
-from shared.conformance import Result, all_bundles, check_bundle
+from shared import bundle_names, provenance
+from shared.conformance import Result, check_bundle
 from shared.conformance.requirements import PACKAGES, require
 from shared.conformance.run import bundle_folder
 from shared.conformance.table import as_json, as_table, failures
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require(*PACKAGES)
         for folder in filter(None, (options.keep_exports, options.json and options.json.parent)):
             make_folder(folder)
-        chosen = list(dict.fromkeys(options.bundles or all_bundles()))
+        chosen = list(dict.fromkeys(options.bundles or bundle_names()))
         for bundle in chosen:
             with bundle_folder(bundle):
                 pass  # a wrong name is said before minutes of checks, not after them

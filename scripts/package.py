@@ -9,16 +9,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from shared import bundle_names
 from shared.errors import InputError, message_of
 from shared.files import short_path
 from shared.packaging import read_zip
-from shared.packaging.build import Options, build, bundles
+from shared.packaging.build import Options, build
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Make packages of bundles: zip files that need nothing else.")
-    parser.add_argument("names", nargs="*", metavar="BUNDLE", help=f"one or more of {', '.join(bundles())}")
+    parser.add_argument("names", nargs="*", metavar="BUNDLE", help=f"one or more of {', '.join(bundle_names())}")
     parser.add_argument("--all", action="store_true", help="all bundles; one that fails does not stop the others")
     parser.add_argument("--out", default="dist", metavar="FOLDER", help="where the zip files go (default: dist)")
     parser.add_argument("--without-weights", action="store_true", help="leave models/ out, whatever lies there")
@@ -61,14 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make or check the packages; return the exit code."""
     options = parse(arguments)
     failures = 0
-    for name in options.verify or options.names or bundles():
+    for name in options.verify or options.names or bundle_names():
         try:
             verify(name) if options.verify else package(name, options)
         except InputError as err:
             failures += 1
             print(f"error: {message_of(err)}", file=sys.stderr)
     if failures and options.all:
-        print(f"error: {failures} of {len(bundles())} bundles failed", file=sys.stderr)
+        print(f"error: {failures} of {len(bundle_names())} bundles failed", file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -12,7 +12,15 @@ from shared.packaging.location import find_package, nearest
 
 __version__ = "0.3.0"
 
-__all__ = ["InputError", "__version__", "bundle_root"]
+__all__ = ["InputError", "__version__", "bundle_names", "bundle_root"]
+
+_HOME = Path(__file__).resolve().parent.parent
+_BUNDLES = _HOME / "bundles"
+
+
+def bundle_names() -> list[str]:
+    """Return the names of the repository's bundles, sorted; none where this package lies in a packaged bundle."""
+    return sorted(path.parent.name for path in _BUNDLES.glob("*/configs"))
 
 
 def bundle_root(name: str, shared_version: str | None = None, folder: str | None = None) -> str:
@@ -30,18 +38,16 @@ def bundle_root(name: str, shared_version: str | None = None, folder: str | None
         InputError: when there is no such bundle, when two packages could be meant, or when a packaged bundle was made
             with another version of this package than the one that the process has imported.
     """
-    home = Path(__file__).resolve().parent.parent
-    bundles = home / "bundles"
-    if shared_version is not None or not bundles.is_dir():
+    if shared_version is not None or not _BUNDLES.is_dir():
         try:
-            return str(find_package(name, home, __version__, shared_version, folder))
+            return str(find_package(name, _HOME, __version__, shared_version, folder))
         except InputError:
             # A packaged configuration asks before check_configuration has run, and MONAI wraps the answer.
             show_errors_last()
             raise
-    found = bundles / name
+    found = _BUNDLES / name
     if not (found / "configs").is_dir():
-        known = sorted(p.parent.name for p in bundles.glob("*/configs"))
+        known = bundle_names()
         names = ", ".join(known) or "none"
         raise InputError(f"bundle {name!r}: no folder {found}; bundles found: {names}{nearest(name, known)}")
     return str(found)

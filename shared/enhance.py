@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.enhancement.bundle import bundle_names, open_bundle
+from shared import bundle_names
+from shared.enhancement.bundle import open_bundle
 from shared.errors import InputError, message_of
 from shared.files import short_path
 

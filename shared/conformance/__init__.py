@@ -2,6 +2,6 @@
 
 from shared.conformance.bundle import Bundle
 from shared.conformance.result import Check, Result
-from shared.conformance.run import CHECKS, all_bundles, check_bundle
+from shared.conformance.run import CHECKS, check_bundle
 
-__all__ = ["CHECKS", "Bundle", "Check", "Result", "all_bundles", "check_bundle"]
+__all__ = ["CHECKS", "Bundle", "Check", "Result", "check_bundle"]

@@ -17,7 +17,6 @@ from shared.files import read_json
 from shared.packaging.location import is_package
 from shared.packaging.metadata import for_weights
 
-METADATA = "configs/metadata.json"
 MODEL = "models/model.pt"
 SEED = 0
 

@@ -11,11 +11,11 @@ from monai.bundle import verify_net_in_out
 from PIL import Image
 from torch import Tensor
 
-from shared.conformance.bundle import METADATA, SEED, Bundle
+from shared.conformance.bundle import SEED, Bundle
 from shared.conformance.result import Result
 from shared.conformance.spatial import Size, evaluate, patterns, shapes, side, sizes
 from shared.errors import message_of
-from shared.packaging.metadata import KEY
+from shared.packaging.metadata import KEY, METADATA
 
 NEAR = 0.05
 """Part of a value range by which the darkest and brightest pixel of a prepared image may miss its ends."""

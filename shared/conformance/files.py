@@ -14,10 +14,11 @@ from shared.conformance.bundle import MODEL, Bundle
 from shared.conformance.result import Result
 from shared.files import read_json
 from shared.packaging.location import FILE_NAME as PACKAGE
+from shared.packaging.metadata import METADATA
 
 REQUIRED = (
     "LICENSE",
-    "configs/metadata.json",
+    METADATA,
     "configs/train.json",
     "configs/evaluate.json",
     "configs/inference.json",

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import shared
-from shared.conformance.bundle import METADATA, Bundle
+from shared.conformance.bundle import Bundle
 from shared.conformance.requirements import require
 from shared.conformance.result import Result
 from shared.errors import InputError
 from shared.files import read_json
+from shared.packaging.metadata import METADATA
 
 SCHEMA = Path(__file__).with_name("meta_schema.json")
 SCHEMA_ADDRESS = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"

@@ -40,12 +40,6 @@ CHECKS = (
 )
 
 
-def all_bundles() -> list[str]:
-    """Names of the bundles in the repository."""
-    folder = Path(shared.__file__).resolve().parents[1] / "bundles"
-    return sorted(path.parent.name for path in folder.glob("*/configs"))
-
-
 @contextmanager
 def bundle_folder(bundle: str) -> Iterator[Path]:
     """Give the folder of a bundle that a person named: by its name, its folder, or a package's zip file.
@@ -53,7 +47,7 @@ def bundle_folder(bundle: str) -> Iterator[Path]:
     Raises:
         InputError: there is no such bundle.
     """
-    if bundle in all_bundles() or not Path(bundle).exists():
+    if bundle in shared.bundle_names() or not Path(bundle).exists():
         yield Path(shared.bundle_root(bundle))
         return
     with open_package(bundle) as folder:

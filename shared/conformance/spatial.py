@@ -10,7 +10,7 @@ from monai.bundle.scripts import _get_fake_spatial_shape
 
 from shared.conformance.bundle import Bundle
 from shared.errors import InputError
-from shared.packaging.metadata import KEY
+from shared.packaging.metadata import KEY, METADATA, entry
 
 FACTORS = (1, 2, 3, 5, 9, 16, 31, 37, 48)
 """Values of n that are tried, where the size stays between the two below."""
@@ -56,11 +56,9 @@ def side(bundle: Bundle, name: str, key: str) -> Mapping[str, Any]:
     Raises:
         InputError: they say nothing, or name an image of other than two dimensions.
     """
-    content: Any = bundle.packaged_metadata
-    for each in (KEY, name, key):
-        content = content.get(each) if isinstance(content, dict) else None
-    where = f"configs/metadata.json: {KEY}#{name}#{key}"
-    if not isinstance(content, dict):
+    content = entry(bundle.packaged_metadata, name, key)
+    where = f"{METADATA}: {KEY}#{name}#{key}"
+    if content is None:
         raise InputError(f"{where}: found nothing, expected the format of an image")
     shape = content.get("spatial_shape")
     if not isinstance(shape, list) or len(shape) != 2:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared import bundle_root
+from shared import bundle_names, bundle_root
 from shared.errors import InputError
 from shared.packaging import open_package
 from shared.packaging.location import nearest
@@ -31,12 +31,6 @@ def open_bundle(name: str) -> Iterator[Path]:
             yield folder
     else:
         yield _folder(name, path)
-
-
-def bundle_names() -> list[str]:
-    """Return the names of the bundles in the repository, sorted; none where this code lies in a package."""
-    bundles = Path(__file__).resolve().parents[2] / "bundles"
-    return sorted(path.parents[1].name for path in bundles.glob(f"*/{CONFIG.as_posix()}"))
 
 
 def _folder(name: str, path: Path) -> Path:

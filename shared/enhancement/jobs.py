@@ -12,7 +12,7 @@ from typing import Any
 from shared.enhancement.report import FAILED, OK, Row
 from shared.errors import InputError, message_of
 from shared.inference import find_images
-from shared.inference.listing import protected
+from shared.inference.listing import protected, source_files
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,6 @@ def find_jobs(
                 jobs.setdefault(tuple(file.resolve() for file in files), Job(item, row))
     _refuse_collisions(list(jobs.values()))
     return list(jobs.values()), list(failed.values())
-
-
-def source_files(item: Mapping[str, Any]) -> list[Path]:
-    """Return the files of an item: one, or those of a series."""
-    image = item["image"]
-    return [Path(image)] if isinstance(image, str) else [Path(file) for file in image]
 
 
 def _row(item: Mapping[str, Any], files: Sequence[Path], root: Path, output_dir: Path, model: str) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -176,14 +176,14 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _refuse_collisions(items: list[dict[str, Any]]) -> None:
-    sources = protected(Path(path) for item in items for path in _files(item))
+    sources = protected(file for item in items for file in source_files(item))
     for item in items:
         output = Path(item["output"])
         if output.resolve() in sources:
-            raise InputError(f"output_dir: the result of {_files(item)[0]} would replace the source {output}")
+            raise InputError(f"output_dir: the result of {source_files(item)[0]} would replace the source {output}")
     twice = [output for output, count in Counter(item["output"] for item in items).items() if count > 1]
     if twice:
-        rivals = " and ".join(_files(item)[0] for item in items if item["output"] == twice[0])
+        rivals = " and ".join(str(source_files(item)[0]) for item in items if item["output"] == twice[0])
         raise InputError(f"input: {rivals} would both be written to {twice[0]}; rename one of them")
 
 
@@ -193,5 +193,7 @@ def protected(sources: Iterable[Path]) -> set[Path]:
     return files | {path.parent for path in files}
 
 
-def _files(item: dict[str, Any]) -> list[str]:
-    return [item["image"]] if isinstance(item["image"], str) else item["image"]
+def source_files(item: Mapping[str, Any]) -> list[Path]:
+    """Return the files of an item: one, or those of a series."""
+    image = item["image"]
+    return [Path(file) for file in ([image] if isinstance(image, str) else image)]

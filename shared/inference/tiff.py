@@ -35,10 +35,8 @@ def read_tiff(path: str) -> Picture:
 
     Of a pyramid it is the image in full resolution. A slide's label and thumbnail (SVS) are left out.
     """
-    pixels, _ = _read(path)
     with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-    return as_picture(pixels, page)
+        return as_picture(_read(path, file)[0], file.pages.first)
 
 
 def as_picture(pixels: NDArray, page: Any) -> Picture:
@@ -78,10 +76,9 @@ def write_tiff(path: str, pixels: NDArray, record: SourceRecord) -> None:
     with tifffile.TiffFile(record.source) as file:
         page = file.pages.first
         options = kept_options(page, pixels.shape[1] // record.shape[0], pixels.shape[0])
-        has_extra_channels = page.samplesperpixel > pixels.shape[0]
-    if has_extra_channels:
-        extra = _read(record.source)[1]
-        image = np.concatenate([image, enlarge(extra, image.shape[-3:-1])], axis=-1)
+        if page.samplesperpixel > pixels.shape[0]:
+            extra = _read(record.source, file)[1]
+            image = np.concatenate([image, enlarge(extra, image.shape[-3:-1])], axis=-1)
     if image.shape[-1] == 1:
         image = image[..., 0]
     tifffile.imwrite(path, image, metadata=None, **options)
@@ -136,12 +133,11 @@ def image_axes(path: str, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...]
     return axes, shape
 
 
-def _read(path: str) -> tuple[NDArray, NDArray]:
+def _read(path: str, file: tifffile.TiffFile) -> tuple[NDArray, NDArray]:
     """Pixels [C, H, W] or [C, H, W, S] and the channels beyond colour, [H, W, A] or [S, H, W, A], A may be 0."""
-    with tifffile.TiffFile(path) as file:
-        axes, shape = image_axes(path, file)
-        channels = colour_channels(path, file.pages.first)
-        array = _decode(path, file, axes, shape)
+    axes, shape = image_axes(path, file)
+    channels = colour_channels(path, file.pages.first)
+    array = _decode(path, file, axes, shape)
     if "S" not in axes:
         array, axes = array[..., None], axes + "S"
     stack = [axis for axis in axes if axis not in "YXS"]

@@ -14,11 +14,10 @@ from shared.packaging import configs, documents
 from shared.packaging.archive import to_zip
 from shared.packaging.location import nearest
 from shared.packaging.manifest import Manifest, digest
-from shared.packaging.metadata import for_weights
+from shared.packaging.metadata import METADATA, for_weights
 from shared.packaging.trained import described, trained
 
 REPOSITORY = Path(shared.__file__).resolve().parents[1]
-METADATA = "configs/metadata.json"
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,6 @@ class Package:
     files: int
     size: int
     weights: str
-
-
-def bundles() -> list[str]:
-    """Return the names of the repository's bundles."""
-    return sorted(path.parent.parent.name for path in REPOSITORY.glob("bundles/*/configs/metadata.json"))
 
 
 def build(name: str, out: str | Path, options: Options | None = None) -> Package:

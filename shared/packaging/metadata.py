@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+METADATA = "configs/metadata.json"
+"""Where it lies in a bundle."""
 KEY = "network_data_format"
 COLOURS: dict[int, tuple[str, dict[str, str]]] = {
     1: ("magnitude", {"0": "grey"}),
@@ -30,7 +32,7 @@ def for_weights(
         origin: content of the provenance.json beside the weights.
     """
     adapted = copy.deepcopy(dict(metadata))
-    image, pred = _entry(adapted, "inputs", "image"), _entry(adapted, "outputs", "pred")
+    image, pred = entry(adapted, "inputs", "image") or {}, entry(adapted, "outputs", "pred") or {}
     usual, trained = _asked(inference, origin, "channels")
     if usual != trained and trained in COLOURS:
         name, channels = COLOURS[trained]
@@ -44,12 +46,12 @@ def for_weights(
     return adapted
 
 
-def _entry(metadata: Mapping[str, Any], name: str, key: str) -> dict[str, Any]:
-    """Return what the metadata say of an image, to be changed; nothing where they say nothing."""
+def entry(metadata: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | None:
+    """Return what metadata say of "inputs", "image" or of "outputs", "pred", to be read or changed, if anything."""
     content: Any = metadata
     for each in (KEY, name, key):
         content = content.get(each) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else {}
+    return content if isinstance(content, dict) else None
 
 
 def _asked(inference: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> tuple[Any, Any]:

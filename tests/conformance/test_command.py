@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from shared.conformance import CHECKS, all_bundles, requirements
+from shared import bundle_names
+from shared.conformance import CHECKS, requirements
 from tests.conformance.conftest import Copy
 
 
@@ -63,7 +64,7 @@ def test_bundle_that_there_is_not(script: ModuleType, capsys: pytest.CaptureFixt
     assert script.main(["gradprom_mni"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: bundle 'gradprom_mni': no folder ")
-    assert all(name in line for name in all_bundles())
+    assert all(name in line for name in bundle_names())
 
 
 def test_wrong_name_is_said_before_anything_is_checked(

@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from shared import bundle_root
-from shared.conformance import CHECKS, all_bundles, check_bundle
+from shared import bundle_names, bundle_root
+from shared.conformance import CHECKS, check_bundle
 from shared.packaging.build import Options, build
 from tests.conformance.conftest import Copy
 
@@ -29,7 +29,7 @@ def files_of(bundle: str) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bundle", all_bundles())
+@pytest.mark.parametrize("bundle", bundle_names())
 def test_bundle_conforms(
     bundle: str, script: ModuleType, no_network: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.enhancement.bundle import bundle_names, open_bundle
+from shared import bundle_names
+from shared.enhancement.bundle import open_bundle
 from shared.errors import InputError
 from shared.packaging import unpack
 from shared.packaging.build import Options, build

@@ -17,10 +17,10 @@ import yaml
 from monai.bundle import ConfigParser, download_large_files
 
 import shared
-from shared import InputError
+from shared import InputError, bundle_names
 from shared.packaging import read_zip, unpack
 from shared.packaging.archive import to_zip
-from shared.packaging.build import REPOSITORY, Options, build, bundles, contents
+from shared.packaging.build import REPOSITORY, Options, build, contents
 from tests.packaging.conftest import TRAINED, UNTRAINED
 
 SCRIPT = "scripts/package.py"
@@ -35,7 +35,7 @@ def origin(bundle: Path, **changes) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-@pytest.mark.parametrize("name", bundles())
+@pytest.mark.parametrize("name", bundle_names())
 def test_package_holds_the_bundle_and_all_of_shared(name):
     manifest, files = contents(REPOSITORY / "bundles" / name, Options(weights=False))
     code = [p for p in sorted((REPOSITORY / "shared").rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
@@ -47,7 +47,7 @@ def test_package_holds_the_bundle_and_all_of_shared(name):
     assert (manifest.name, manifest.shared_version) == (name, shared.__version__)
 
 
-@pytest.mark.parametrize("name", bundles())
+@pytest.mark.parametrize("name", bundle_names())
 def test_documents_speak_of_the_package(name):
     files = files_of(name, weights=False)
     texts = {path: files[path].decode() for path in files if path.startswith("docs/") and path.endswith(".md")}
@@ -64,7 +64,7 @@ def test_documents_speak_of_the_package(name):
             assert config in files
 
 
-@pytest.mark.parametrize("name", bundles())
+@pytest.mark.parametrize("name", bundle_names())
 def test_configurations_differ_from_the_repository_only_in_how_they_find_their_folder(name):
     files = files_of(name, weights=False)
     for path in [path for path in files if path.startswith("configs/") and path.endswith(".json")]:

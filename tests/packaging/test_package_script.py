@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from shared.errors import InputError
-from shared.packaging.build import bundles
+from shared import InputError, bundle_names
 from tests.packaging.conftest import TRAINED, UNTRAINED
 from tests.scripts.loading import load_script
 
@@ -41,10 +40,11 @@ def test_a_bad_bundle_does_not_stop_the_others(script, tmp_path, capsys, monkeyp
     monkeypatch.setattr(script, "build", fail_once)
     assert script.main(["--all", "--without-weights", "--out", str(tmp_path)]) == 1
     made = sorted(path.name.split("_v")[0] for path in tmp_path.iterdir())
-    assert made == [name for name in bundles() if name != TRAINED]
+    assert made == [name for name in bundle_names() if name != TRAINED]
     result = capsys.readouterr()
     assert result.out.count("no weights") == len(made)
-    assert result.err.splitlines() == [f"error: {TRAINED}: damaged", f"error: 1 of {len(bundles())} bundles failed"]
+    lines = [f"error: {TRAINED}: damaged", f"error: 1 of {len(bundle_names())} bundles failed"]
+    assert result.err.splitlines() == lines
 
 
 def test_unknown_bundle(script, tmp_path, capsys):
