@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,24 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
+from numpy.typing import NDArray
 
 from shared.errors import InputError
 from shared.inference.bad_request import bad_request
+from shared.inference.dicom.reading import read_time_series
 from shared.inference.format_table import require_output_format
 from shared.inference.formats import Source, output_name, read_picture, write_picture
+from shared.inference.guard import suspicious_change
 from shared.inference.layout import PLANES, from_slices, slice_axis, to_slices
-from shared.inference.picture import SourceRecord
+from shared.inference.picture import Intensities, Picture, SourceRecord
 from shared.inference.producer import Producer
-from shared.inference.scaling import IntensityScaling, scale, unscale
+from shared.inference.scaling import IntensityScaling, by_parts, frames_of, outside, scaled, unscale
+
+logger = logging.getLogger(__name__)
 
 RECORD_SUFFIX = "_record"
+SCALE_WITH = "scale_with"
+NOTES_SUFFIX = "_notes"
 
 
 class LoadSourced(MapTransform):
@@ -31,7 +39,8 @@ class LoadSourced(MapTransform):
     ``data[key]``, the path of a file, that of a folder with one DICOM series, or the list of a series' files, becomes a
     float32 MetaTensor [C, H, W], or [C, H, W, S] for a volume cut into S slices; its meta holds ``filename_or_obj``,
     ``spatial_shape`` and ``affine`` of the source. ``data[key + "_record"]`` becomes the string that
-    :class:`RestoreSourced` needs.
+    :class:`RestoreSourced` needs. The files under the key ``scale_with``, which a time series has, are those whose
+    values decide about the scale; the key is taken out.
 
     Args:
         keys: keys of the sources.
@@ -60,6 +69,7 @@ class LoadSourced(MapTransform):
         self.scaling = scaling if scaling is not None else IntensityScaling()
         self.plane = plane
         self.transpose = transpose
+        self._series: dict[tuple[tuple[str, ...], float, float], Intensities] = {}
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Load the files of all keys."""
@@ -68,25 +78,9 @@ class LoadSourced(MapTransform):
             given: Source = loaded[key]
             with bad_request(loaded):
                 picture = read_picture(given)
-            source = str(given) if isinstance(given, str | os.PathLike) else picture.files[0]
-            pixels = picture.pixels
-            shape = pixels.shape[1:]
-            black, white = self.scaling.bounds(picture)
-            axis = slice_axis(shape, picture.affine, self.plane, picture.acquired_axis)
-            record = SourceRecord(
-                source=source,
-                dtype=pixels.dtype.name,
-                shape=shape,
-                affine=None if picture.affine is None else picture.affine.tolist(),
-                slice_axis=axis,
-                black=black,
-                white=white,
-                lowest=float(pixels.min()),
-                highest=float(pixels.max()),
-                transposed=self.transpose and picture.affine is not None,
-                files=picture.files,
-            )
-            slices = to_slices(scale(pixels, black, white), picture.affine, axis)
+                record = self._record(given, picture, loaded.pop(SCALE_WITH, ()))
+            pixels = by_parts(picture.pixels, record.parts, record.intensities, scaled)
+            slices = to_slices(pixels, picture.affine, record.slice_axis)
             if record.transposed:
                 slices = slices.swapaxes(1, 2)
             affine = (
@@ -94,17 +88,63 @@ class LoadSourced(MapTransform):
                 if picture.affine is None
                 else torch.as_tensor(picture.affine)
             )
-            meta = {"filename_or_obj": source, "spatial_shape": np.array(shape)}
+            meta = {"filename_or_obj": record.source, "spatial_shape": np.array(record.shape)}
             loaded[key] = MetaTensor(torch.from_numpy(np.ascontiguousarray(slices)), affine=affine, meta=meta)
             loaded[f"{key}{RECORD_SUFFIX}"] = record.to_json()
         return loaded
+
+    def _measure(self, picture: Picture, series: Sequence[str]) -> tuple[Intensities, ...]:
+        if not series or picture.parts:
+            return self.scaling.measure_parts(picture)
+        # Each of its volumes asks for the same; the files are read once.
+        key = (tuple(series), picture.slope, picture.intercept)
+        if key not in self._series:
+            self._series[key] = self.scaling.measure(read_time_series(series, picture))
+        return (self._series[key],)
+
+    def _record(self, given: Source, picture: Picture, series: Sequence[str]) -> SourceRecord:
+        source = str(given) if isinstance(given, str | os.PathLike) else picture.files[0]
+        shape = picture.pixels.shape[1:]
+        try:
+            first, *others = self._measure(picture, series)
+        except InputError as err:
+            raise InputError(f"{source}: {err}") from err
+        beyond = by_parts(picture.pixels, picture.parts, (first, *others), outside)
+        pictures = [frames_of(picture, part) for part in range(1 + len(others))] if picture.parts else [picture]
+        words = [self.scaling.describe(*each) for each in zip(pictures, (first, *others), strict=True)]
+        record = SourceRecord(
+            source=source,
+            dtype=picture.pixels.dtype.name,
+            shape=shape,
+            affine=None if picture.affine is None else picture.affine.tolist(),
+            slice_axis=slice_axis(shape, picture.affine, self.plane, picture.acquired_axis),
+            black=first.black,
+            white=first.white,
+            lowest=first.lowest,
+            highest=first.highest,
+            transposed=self.transpose and picture.affine is not None,
+            files=picture.files,
+            bits=first.bits,
+            parts=picture.parts,
+            others=tuple(others),
+            kept=int(beyond.sum()) + (0 if picture.missing is None else int(picture.missing.sum())),
+            scaling="; ".join(dict.fromkeys(words)),
+            modality=picture.modality,
+            notes=picture.notes,
+        )
+        logger.info("%s: scaled by %s", source, record.scaling)
+        for note in record.notes:
+            logger.warning("%s: %s", source, note)
+        return record
 
 
 class RestoreSourced(MapTransform):
     """Give an enhanced image the layout, intensities and type of its source.
 
     ``data[key]``, a tensor [C, H, W] or [C, H, W, S] with values around [0, 1], becomes a NumPy array of stored
-    values [C, *shape of the source], clipped to the range of the source, rounded for integer types.
+    values [C, *shape of the source], clipped to the range that the network was shown, rounded for integer types. What
+    lies beyond that range, and what is missing (NaN), is as it was. ``data[key + "_notes"]`` becomes a list of what a
+    person should be told about the result (:func:`~shared.inference.guard.suspicious_change`), mostly empty.
 
     Args:
         keys: keys of the enhanced images.
@@ -126,14 +166,41 @@ class RestoreSourced(MapTransform):
             values = torch.as_tensor(restored[key]).detach().cpu().float().numpy()
             if not np.isfinite(values).all():
                 raise InputError(f"{record.source}: the network gave values that are not finite")
+            change = suspicious_change(restored.get(orig_key), values)
+            restored[f"{key}{NOTES_SUFFIX}"] = [] if change is None else [change]
+            if change is not None:
+                logger.warning("%s: %s", record.source, change)
             affine = None if record.affine is None else np.array(record.affine)
             if record.transposed:
                 values = values.swapaxes(1, 2)
-            pixels = from_slices(values, record.shape, affine, record.slice_axis)
-            restored[key] = unscale(
-                pixels, record.black, record.white, record.lowest, record.highest, np.dtype(record.dtype)
-            )
+            restored[key] = _stored(from_slices(values, record.shape, affine, record.slice_axis), record)
         return restored
+
+
+def _stored(values: NDArray, record: SourceRecord) -> NDArray:
+    """Stored values of an enhanced image in the layout of its source."""
+    dtype = np.dtype(record.dtype)
+    stored = by_parts(values, record.parts, record.intensities, lambda part, found: unscale(
+        part, found.black, found.white, found.lowest, found.highest, dtype
+    ))
+    if not record.kept:
+        return stored
+    # Read again: an image with outliers or gaps is a rare one, and a copy of each would take memory for all.
+    source = read_picture(record.files or record.source)
+    beyond = by_parts(source.pixels, record.parts, record.intensities, outside)
+    for mask, kept in ((beyond, source.pixels), (source.missing, np.full((), np.nan))):
+        if mask is not None and mask.any():
+            grown = _grown(mask, stored.shape)
+            stored[grown] = _grown(np.broadcast_to(kept, mask.shape), stored.shape)[grown]
+    return stored
+
+
+def _grown(values: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """Repeat values to a shape that is a whole multiple of theirs."""
+    for axis, (new, old) in enumerate(zip(shape, values.shape, strict=True)):
+        if new != old:
+            values = np.repeat(values, new // old, axis=axis)
+    return values
 
 
 class SaveEnhancedd(SaveImaged):

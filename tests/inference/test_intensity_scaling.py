@@ -10,15 +10,137 @@ import pytest
 
 from shared import InputError
 from shared.inference import IntensityScaling, Picture, load_scaling
-from shared.inference.scaling import scale, unscale
+from shared.inference.scaling import by_parts, outside, restored, scale, scaled, unscale
 
 
-def test_integer_images_go_by_bit_depth() -> None:
-    for real in ("percentile", "minmax"):
-        rule = IntensityScaling(real)
-        assert rule.bounds(Picture(np.ones((1, 2, 2), np.uint8), bits=8)) == (0, 255)
-        assert rule.bounds(Picture(np.ones((1, 2, 2), np.uint16), bits=16)) == (0, 65535)
-        assert rule.bounds(Picture(np.ones((1, 2, 2), np.int16), bits=12)) == (-2048, 2047)
+@pytest.mark.parametrize(
+    ("dtype", "bits", "lowest", "highest", "expected"),
+    [
+        ("uint8", 8, 0, 90, (0, 255)),
+        ("uint16", 16, 0, 255, (0, 255)),
+        ("uint16", 16, 7, 256, (0, 1023)),
+        ("uint16", 16, 0, 1000, (0, 1023)),
+        ("uint16", 16, 0, 4095, (0, 4095)),
+        ("uint16", 16, 0, 4096, (0, 2**14 - 1)),
+        ("uint16", 16, 0, 2**14, (0, 65535)),
+        ("uint16", 13, 0, 8191, (0, 8191)),
+        ("int16", 16, 0, 4095, (0, 4095)),
+        ("int16", 16, -1, 511, (-512, 511)),
+        ("int16", 12, -2048, 3, (-2048, 2047)),
+    ],
+)
+def test_integer_images_go_by_the_bits_that_they_use(
+    dtype: str, bits: int, lowest: int, highest: int, expected: tuple[int, int]
+) -> None:
+    pixels = np.array([[[lowest, highest]]], dtype)
+    for real in ("percentile", "minmax", "window", "bits"):
+        found = IntensityScaling(real).measure(Picture(pixels, bits=bits))
+        assert (found.black, found.white) == expected
+        assert found.bits == round(np.log2(expected[1] - expected[0]))
+    inverted = IntensityScaling().bounds(Picture(pixels, bits=bits, inverted=True))
+    assert inverted == expected[::-1]
+
+
+def test_a_depth_can_be_fixed() -> None:
+    dark, bright = (Picture(np.full((1, 2, 2), value, np.uint16), bits=16) for value in (900, 5000))
+    assert IntensityScaling(bits=12).bounds(dark) == (0, 4095)
+    assert IntensityScaling(bits=12).bounds(Picture(np.ones((1, 2, 2), np.uint8), bits=8)) == (0, 255)
+    with pytest.raises(InputError, match="bits: found 12, but values from 5000 to 5000, expected 14"):
+        IntensityScaling(bits=12).bounds(bright)
+    assert IntensityScaling(bits=14).describe(bright, IntensityScaling(bits=14).measure(bright)) == (
+        "14 bits: 0 to 16383"
+    )
+
+
+@pytest.mark.parametrize(("integer", "expected"), [("bits", (0, 1023)), ("window", (100, 600)), ("real", (0, 1000))])
+def test_integer_images_by_another_rule(integer: str, expected: tuple[int, int]) -> None:
+    pixels = np.arange(1001, dtype=np.uint16).reshape(1, 7, 143)
+    rule = IntensityScaling("minmax", integer=integer)
+    assert rule.bounds(Picture(pixels, bits=16, window=(100, 600))) == expected
+    without = IntensityScaling("minmax", integer="window").bounds(Picture(pixels, bits=16))
+    assert without == (0, 1023)
+
+
+@pytest.mark.parametrize(
+    ("values", "slope", "expected"),
+    [
+        (np.array([0, 255], np.int16), 1.0, (0, 255)),
+        (np.array([3, 4000], np.uint16), 1.0, (0, 4095)),
+        (np.array([0, 1], np.float32), 1.0, (0, 1)),
+        (np.array([0, 0.2], np.float64), 1.0, (0, 1)),
+        (np.array([0, 500.5], np.float32), 1.0, (0, 1023)),
+        (np.array([0, 510], np.int16), 0.5, (0, 510)),
+        (np.array([-255, 0], np.int16), -1.0, (0, -255)),
+    ],
+)
+def test_real_images_by_the_bits_that_they_use(values: np.ndarray, slope: float, expected: tuple[int, int]) -> None:
+    assert IntensityScaling("bits").bounds(Picture(values.reshape(1, 1, 2), slope=slope)) == expected
+
+
+def brain(dtype: str = "float32") -> np.ndarray:
+    """A bright ball on a background of 0, [1, 40, 40, 40], 0 to 1000."""
+    grid = np.indices((40, 40, 40)) - 19.5
+    inside = (grid**2).sum(axis=0) < 250
+    texture = np.random.default_rng(0).uniform(200, 1000, inside.shape)
+    return np.where(inside, texture, 0)[None].astype(dtype)
+
+
+@pytest.mark.parametrize("rule", [IntensityScaling("minmax"), IntensityScaling()])
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("factor", [10, 1000, -10, -1000])
+def test_one_hot_voxel_decides_nothing(rule: IntensityScaling, factor: int, inverted: bool) -> None:
+    clean = brain("float64") * (-1 if inverted else 1)
+    hot = clean.copy()
+    hot[0, 5, 6, 7] = factor * clean.flat[np.abs(clean).argmax()]
+    slope = -1.0 if inverted else 1.0
+    expected, found = (rule.measure(Picture(pixels, slope=slope)) for pixels in (clean, hot))
+    np.testing.assert_allclose((found.black, found.white), (expected.black, expected.white), rtol=5e-3)
+    others = np.ones(hot.shape, bool)
+    others[0, 5, 6, 7] = False
+    np.testing.assert_allclose(scaled(hot, found)[others], scaled(clean, expected)[others], atol=5e-3)
+    # The network gets to see nothing that could shine into the voxels around it.
+    assert np.abs(scaled(hot, found)).max() <= 1.5
+    assert outside(hot, found).sum() == 1
+    halved = restored(scaled(hot, found) / 2, found, hot)
+    assert halved[0, 5, 6, 7] == hot[0, 5, 6, 7]
+    assert np.abs(halved[others]).max() < np.abs(clean).max() * 0.6
+
+
+def test_a_few_hot_voxels_among_millions_and_one_among_hundreds() -> None:
+    large = np.tile(brain(), (1, 2, 2, 2))
+    large[0, ::30, ::30, ::30] = 5e4
+    small = np.linspace(0, 1000, 300).reshape(1, 15, 20)
+    small[0, 3, 3] = 1e6
+    for pixels in (large, small):
+        for rule in (IntensityScaling("minmax"), IntensityScaling()):
+            black, white = rule.bounds(Picture(pixels))
+            assert (black, white) == pytest.approx((0, 1000), abs=11)
+
+
+def test_minimum_and_maximum_are_exact_without_outliers() -> None:
+    pixels = brain()
+    assert IntensityScaling("minmax").bounds(Picture(pixels)) == (0, pixels.max())
+    gradient = np.linspace(-3, 812, 1000, dtype=np.float32).reshape(1, 10, 100)
+    assert IntensityScaling("minmax").bounds(Picture(gradient)) == (-3, 812)
+
+
+def test_missing_values_have_no_part_in_the_scaling() -> None:
+    pixels = np.linspace(100, 900, 10_000).reshape(1, 100, 100)
+    missing = np.zeros(pixels.shape, bool)
+    missing[:, :, :90] = True
+    expected = IntensityScaling().bounds(Picture(pixels[:, :, 90:]))
+    assert IntensityScaling().bounds(Picture(pixels, missing=missing)) == expected
+
+
+def test_frames_of_different_kinds_have_scales_of_their_own() -> None:
+    pixels = np.stack([np.linspace(0, 1000, 100), np.linspace(-9, 9, 100)] * 2, axis=-1).reshape(1, 10, 10, 4)
+    picture = Picture(pixels, affine=np.eye(4), parts=(0, 1, 0, 1))
+    intensities = IntensityScaling("minmax").measure_parts(picture)
+    assert [(each.black, each.white) for each in intensities] == [(0, 1000), (-9, 9)]
+    values = by_parts(pixels, picture.parts, intensities, scaled)
+    assert values.dtype == np.float32
+    for frame in range(4):
+        np.testing.assert_allclose(values[..., frame].ravel(), np.linspace(0, 1, 100), atol=1e-6)
 
 
 def test_percentiles_of_all_values_do_not_follow_outliers() -> None:

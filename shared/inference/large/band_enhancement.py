@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,30 +11,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shared.errors import InputError
+from shared.inference.guard import ChangeInParts
 from shared.inference.inferer import EnhancementInferer
 from shared.inference.large.bands import BlendedRows
 from shared.inference.large.tiff_rows import TiffRows
 from shared.inference.large.tile_file import TILE, TileFile
-from shared.inference.scaling import scale, unscale
+from shared.inference.picture import Intensities
+from shared.inference.scaling import restored, scaled
 from shared.inference.windows import Run
 
 _WINDOWS_AT_ONCE = 16
 """Windows of a block, at least: enough to fill batches, and few, since a block is held several times."""
 
-
-@dataclass(frozen=True)
-class Intensities:
-    """Stored values, as in :class:`~shared.inference.SourceRecord`.
-
-    Attributes:
-        black, white: go to 0 and to 1.
-        lowest, highest: range of the source, which the enhanced values never leave.
-    """
-
-    black: float
-    white: float
-    lowest: float
-    highest: float
+_SAMPLED = 7
+"""Of the rows and columns every seventh is compared with the source: one pixel in 49 tells as much as all."""
 
 
 class BandEnhancement:
@@ -52,6 +41,9 @@ class BandEnhancement:
         inferer: the inferer of ordinary images, which places the windows.
         device: where blocks are enhanced; bands stay in main memory.
         threads: encode tiles.
+
+    Attributes:
+        change: how the rows that were made differ from the source.
 
     Raises:
         InputError: the network does not enlarge the image by a whole factor, or gives another number of channels.
@@ -72,6 +64,7 @@ class BandEnhancement:
         self.threads = threads
         self.rows, self.columns = inferer.axes((source.height, source.width))
         self.factor = self._find_factor()
+        self.change = ChangeInParts()
 
     def rows_of_tiles(self, form: TileFile, intensities: Intensities, done: int = 0) -> Iterator[list[bytes]]:
         """Yield the encoded tiles of one row of tiles after the other.
@@ -107,7 +100,7 @@ class BandEnhancement:
         batch = self.inferer.sw_batch_size
         for block in self.columns.runs(-(-_WINDOWS_AT_ONCE // batch) * batch):
             stored = np.moveaxis(pixels[:, block.start : block.stop, : self.source.channels], -1, 0)
-            image = torch.from_numpy(np.ascontiguousarray(scale(stored, intensities.black, intensities.white)))
+            image = torch.from_numpy(np.ascontiguousarray(scaled(stored, intensities)))
             enhanced = self.inferer(image[None].to(self.device), self.network)
             blend.add(enhanced[0].float().cpu(), band, block)
 
@@ -123,12 +116,13 @@ class BandEnhancement:
             tile = values[..., left : left + TILE]
             if not np.isfinite(tile).all():
                 raise InputError(f"{self.source.path}: the network gave values that are not finite")
-            stored = np.moveaxis(unscale(tile, **vars(intensities), dtype=self.source.dtype), 0, -1)
-            if self.source.samples > channels:
-                columns = np.arange(left, left + tile.shape[-1]) // self.factor
-                stored = np.concatenate([stored, pixels[np.ix_(rows, columns)][..., channels:]], axis=-1)
-            return form.encode(stored)
+            columns = np.arange(left, left + tile.shape[-1]) // self.factor
+            before = pixels[np.ix_(rows, columns)]
+            stored = restored(np.moveaxis(tile, 0, -1), intensities, before[..., :channels])
+            return form.encode(np.concatenate([stored, before[..., channels:]], axis=-1))
 
+        shown = pixels[rows[0] : rows[-1] + 1 : _SAMPLED, ::_SAMPLED, :channels]
+        self.change.add(scaled(shown, intensities), values[:, ::_SAMPLED, ::_SAMPLED])
         return list(self.threads.map(encode, range(0, values.shape[-1], TILE)))
 
     def _find_factor(self) -> int:

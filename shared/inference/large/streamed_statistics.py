@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,7 +17,7 @@ _DIGIT = 16
 class StreamedStatistics:
     """Statistics as :class:`~shared.inference.scaling.Statistics` wants them, equal to NumPy's on the whole array.
 
-    The range takes one pass over the values. Percentiles are exact order statistics, found by counting 16 bits per
+    A pass over the values finds the range. Percentiles are exact order statistics, found by counting 16 bits per
     pass: two passes for float32, four for float64; besides one part of the values, 2 MiB are held.
 
     Args:
@@ -53,6 +54,37 @@ class StreamedStatistics:
             for k, position in enumerate(positions)
         )
         return low, high
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        self.range()
+        return self._count
+
+    def inner_percentiles(self, lower: float, upper: float) -> tuple[float, float]:
+        """Two percentiles in [0, 100], each the next value of the image towards the middle."""
+        last = self.count - 1
+        low, high = self._order_statistics([math.ceil(last * (lower / 100)), math.floor(last * (upper / 100))])
+        return float(low), float(high)
+
+    def percentile_beyond(self, limit: float, percentile: float) -> float | None:
+        """Upper percentile (above 50) of the values above ``limit``, or lower percentile of those below it."""
+        is_upper = percentile > 50
+        chosen = sum(int(np.count_nonzero(part > limit if is_upper else part < limit)) for part in self.parts())
+        if not chosen:
+            return None
+        place = (chosen - 1) * (percentile / 100)
+        rank = self.count - chosen + math.floor(place) if is_upper else math.ceil(place)
+        return float(self._order_statistics([rank])[0])
+
+    def nearest_inside(self, lower: float, upper: float) -> tuple[float, float]:
+        """Smallest and largest of the values from ``lower`` to ``upper``."""
+        ends = []
+        for part in self.parts():
+            inside = part[(part >= lower) & (part <= upper)]
+            if inside.size:
+                ends += [float(inside.min()), float(inside.max())]
+        return min(ends), max(ends)
 
     def _find_range(self) -> tuple[float, float]:
         lowest, highest, broken = np.inf, -np.inf, 0

@@ -47,7 +47,7 @@ class Unfinished:
     def __init__(self, output: Path, origin: Mapping[str, Any]) -> None:
         self.output = output
         self.folder = output.with_name(f".{output.name}.unfinished")
-        self.intensities: dict[str, float] | None = None
+        self.intensities: dict[str, Any] | None = None
         self.rows = 0
         self.outdated = False
         self._origin = json.loads(json.dumps(origin))
@@ -77,7 +77,7 @@ class Unfinished:
             self._file.close()
         self._lock.release()
 
-    def begin(self, intensities: dict[str, float]) -> None:
+    def begin(self, intensities: dict[str, Any]) -> None:
         """Remember the image's intensities, which take passes over the source."""
         self.intensities = intensities
         self._write_journal()
