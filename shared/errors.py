@@ -16,6 +16,20 @@ class InputError(ValueError):
     """
 
 
+class NoIntensities(InputError):  # noqa: N818 - it names what the file holds, like StopIteration
+    """A file that is whole and known, but holds no image of intensities: a label map, a dose, a report, ...
+
+    It is refused by its name where it is given alone, left out and counted in a folder.
+
+    Attributes:
+        kind: what it holds, in the few words under which such files are counted ("label maps").
+    """
+
+    def __init__(self, message: str, kind: str = "files without an image") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def root_cause(error: BaseException) -> BaseException:
     """Return the error that a person should see: a bad input in a chain of causes, else the chain's first error."""
     while error.__cause__ is not None and not isinstance(error, InputError):
@@ -35,7 +49,7 @@ def message_of(error: BaseException) -> str:
     """
     cause = root_cause(error)
     text = str(cause.args[0]) if isinstance(cause, KeyError) and cause.args else str(cause)
-    sent = re.search(r"^(?:\w+\.)+(?:InputError|NonFiniteError): (.*)$", text, re.MULTILINE)
+    sent = re.search(r"^(?:\w+\.)+(?:InputError|NoIntensities|NonFiniteError): (.*)$", text, re.MULTILINE)
     if sent is not None:
         return sent.group(1)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -8,7 +8,9 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.errors import InputError
+from shared.errors import InputError, NoIntensities
+from shared.inference.contents import LABELS, nifti_content
+from shared.inference.nifti_header import Nifti1, Nifti2, enlarge_space, place_of
 from shared.inference.picture import Picture, SourceRecord
 
 RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
@@ -18,52 +20,66 @@ def check_nifti(path: str) -> None:
     """Read the header only.
 
     Raises:
+        NoIntensities: its intent is another one, such as labels, statistics or vectors.
         InputError: neither 2-D, 3-D nor 4-D, or a type without intensities.
     """
     _open(path)
 
 
-def read_nifti(path: str) -> Picture:
+def read_nifti(path: str, labels: bool = False) -> Picture:
     """Read stored values as [C, X, Y], [C, X, Y, Z] or [C, X, Y, Z, T]; RGB24 gives C = 3.
 
     ``scl_slope`` and ``scl_inter`` become the picture's slope and intercept, so that an integer file stays one.
+
+    Args:
+        path: of the file.
+        labels: whether the file may say that it is a label map, as a mask may.
+
+    Raises:
+        NoIntensities, InputError: as :func:`check_nifti`.
     """
-    image = _open(path)
+    image = _open(path, labels)
+    affine, notes = place_of(image.header)
     # Slope and intercept are taken from the data object: nibabel clears them in the header it has loaded.
     stored = np.asanyarray(image.dataobj.get_unscaled())
     if stored.dtype.fields:
         pixels = np.stack([stored[name] for name in stored.dtype.names or ()])
-        return Picture(pixels, affine=image.affine, bits=8)
+        return Picture(pixels, affine=affine, bits=8, notes=notes)
     pixels = stored.astype(stored.dtype.newbyteorder("="), copy=False)[None]
     return Picture(
         pixels,
-        affine=image.affine,
+        affine=affine,
         slope=float(image.dataobj.slope),
         intercept=float(image.dataobj.inter),
+        notes=notes,
     )
 
 
 def write_nifti(path: str, pixels: NDArray, record: SourceRecord) -> None:
-    """Write with the header of the source: affine and codes, zooms, units, type, slope and intercept.
+    """Write with the header of the source: matrices and codes, zooms, units, type, slope and intercept.
 
-    A shape that has grown by super-resolution gets an affine that covers the same space.
+    A shape that has grown by super-resolution covers the same space. What the header says about space is never taken
+    apart and put together again, so that a sheared, singular or malformed matrix stays what it was.
     """
     source = _open(record.source)
-    shape = pixels.shape[1:]
-    affine = source.affine if shape == source.shape else grown_affine(source.affine, source.shape, shape)
-    image = type(source)(to_stored(pixels), affine, header=source.header)
-    if shape != source.shape:
-        # For a new matrix nibabel forgets which space (scanner, MNI, ...) each of the two leads to.
-        for place in ("qform", "sform"):
-            matrix, code = getattr(source, f"get_{place}")(coded=True)
-            grown = affine if matrix is None else grown_affine(matrix, source.shape, shape)
-            getattr(image, f"set_{place}")(grown, int(code))
-    save(path, image, source.dataobj.slope, source.dataobj.inter)
+    header = source.header.copy()
+    if pixels.shape[1:] != source.shape:
+        enlarge_space(header, source.shape, pixels.shape[1:])
+    save(path, type(source)(to_stored(pixels), None, header=header), source.dataobj.slope, source.dataobj.inter)
 
 
 def shape_of(path: str) -> tuple[int, ...]:
     """Shape of the image in a file, read from its header."""
     return tuple(_open(path).shape)
+
+
+def nifti_header(path: str) -> Any:
+    """What nibabel knows about an image without its voxels.
+
+    Raises:
+        NoIntensities, InputError: as :func:`check_nifti`.
+    """
+    return _open(path).header
 
 
 def slope_and_intercept(path: str) -> tuple[float, float]:
@@ -89,21 +105,17 @@ def to_stored(pixels: NDArray) -> NDArray:
     return stored
 
 
-def grown_affine(affine: NDArray, old: tuple[int, ...], new: tuple[int, ...]) -> NDArray:
-    """The matrix of a grid of shape ``new`` that covers the same space as the grid of shape ``old``."""
-    factors = np.ones(3)
-    count = min(3, len(old))
-    factors[:count] = np.array(old[:count]) / np.array(new[:count])
-    grown = affine @ np.diag([*factors, 1.0])
-    # Voxel centres move: the corner of the first voxel stays where it was.
-    grown[:3, 3] = affine[:3, 3] + affine[:3, :3] @ ((factors - 1) / 2)
-    return grown
-
-
-def _open(path: str) -> Any:
-    image = nibabel.load(path)
-    if not isinstance(image, nibabel.Nifti1Image):
-        raise InputError(f"{path}: is {type(image).__name__}, expected NIfTI")
+def _open(path: str, labels: bool = False) -> Any:
+    kind = next((kind for kind in (Nifti1, Nifti2) if kind.path_maybe_image(path)[0]), None)
+    if kind is None:
+        # Of no header that is known: nibabel says what it is, or what is wrong with it.
+        found = type(nibabel.load(path)).__name__
+        raise InputError(f"{path}: is {found}, expected NIfTI")
+    image = kind.from_filename(path)
+    content = nifti_content(image.header)
+    if content is not None and not (labels and content.kind == LABELS):
+        name = f"{content.name} (intent code {image.header['intent_code']})"
+        raise NoIntensities(f"{path}: {name}, expected an image of intensities", content.kind)
     shape, dtype = image.shape, image.get_data_dtype()
     if len(shape) not in (2, 3, 4) or 0 in shape:
         raise InputError(f"{path}: shape {shape}, expected a 2-D, 3-D or 4-D image")
@@ -111,6 +123,4 @@ def _open(path: str) -> Any:
         raise InputError(f"{path}: type {dtype}, expected integer, real or RGB24 intensities")
     if dtype == RGB24 and len(shape) == 4:
         raise InputError(f"{path}: RGB of shape {shape}, expected a 2-D or 3-D image")
-    if not np.isfinite(image.affine).all():
-        raise InputError(f"{path}: the affine matrix holds values that are not finite")
     return image

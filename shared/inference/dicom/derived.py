@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -16,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from shared.errors import InputError
 from shared.inference.dicom.derivation import describe_derivation
 from shared.inference.dicom.finer_grid import refine
+from shared.inference.dicom.opening import read_whole
 from shared.inference.dicom.reading import decode_frames, to_frames
 from shared.inference.dicom.values import embedded_overlays, is_colour, rescales, restore_padding
 from shared.inference.dicom.versions import save_dicom
@@ -109,7 +109,7 @@ def stored_frames(pixels: NDArray, record: SourceRecord) -> Iterator[tuple[str, 
     """
     frames, begin = to_frames(pixels, record.affine is not None), 0
     for path in record.files or (record.source,):
-        dataset = pydicom.dcmread(path)
+        dataset = read_whole(path)
         before = decode_frames(dataset, path)
         part = frames[begin : begin + len(before)]
         begin += len(before)

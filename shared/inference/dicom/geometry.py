@@ -11,11 +11,20 @@ from numpy.typing import NDArray
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Scanners round positions, some to 0.1 mm: up to this part of a step is no missing slice, which makes a third at least.
 _UNEVEN = 0.2
+# Length of the normal below which two directions span no plane.
+_FLAT = 0.1
 
 
 def frame_count(header: Any) -> int:
     """Number of frames; 1 where the header does not say."""
     return int(getattr(header, "NumberOfFrames", 1) or 1)
+
+
+def functional_groups(header: Any, frame: int) -> list[Any]:
+    """What an enhanced object says about a frame: its own group, then those that hold for all frames."""
+    frames = getattr(header, "PerFrameFunctionalGroupsSequence", None)
+    own = [frames[frame]] if frames and frame < len(frames) else []
+    return [*own, *(getattr(header, "SharedFunctionalGroupsSequence", None) or [])]
 
 
 def frame_value(header: Any, sequence: str, name: str, frame: int = 0) -> Any:
@@ -29,17 +38,20 @@ def frame_value(header: Any, sequence: str, name: str, frame: int = 0) -> Any:
     """
     if name in header:
         return header[name].value or None
-    groups = list(getattr(header, "PerFrameFunctionalGroupsSequence", []) or [])[frame : frame + 1]
-    for group in [*groups, *(getattr(header, "SharedFunctionalGroupsSequence", []) or [])]:
+    for group in functional_groups(header, frame):
         if sequence in group and group[sequence].value and name in group[sequence].value[0]:
             return group[sequence].value[0][name].value
     return None
 
 
 def orientation(header: Any, frame: int = 0) -> NDArray[np.float64] | None:
-    """Directions along a row and along a column, [2, 3], in LPS; None where the header does not say."""
+    """Directions along a row and along a column, [2, 3], in LPS; None where the header does not name a plane."""
     value = frame_value(header, "PlaneOrientationSequence", "ImageOrientationPatient", frame)
-    return None if value is None or len(value) != 6 else np.array(value, float).reshape(2, 3)
+    if value is None or len(value) != 6:
+        return None
+    planes = np.array(value, float).reshape(2, 3)
+    # Broken files say zeros. No number at all fails the comparison too.
+    return planes if np.linalg.norm(np.cross(planes[0], planes[1])) > _FLAT else None
 
 
 def positions(header: Any) -> NDArray[np.float64] | None:
@@ -53,7 +65,8 @@ def positions(header: Any) -> NDArray[np.float64] | None:
     ]
     if any(value is None or len(value) != 3 for value in values):
         return None
-    return np.array(values, float)
+    places = np.array(values, float)
+    return places if np.isfinite(places).all() else None
 
 
 def pixel_spacing(header: Any) -> tuple[float, float] | None:
@@ -61,7 +74,26 @@ def pixel_spacing(header: Any) -> tuple[float, float] | None:
     spacing = frame_value(header, "PixelMeasuresSequence", "PixelSpacing")
     for name in ("ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         spacing = spacing or getattr(header, name, None)
-    return None if not spacing else (float(spacing[0]), float(spacing[1]))
+    if not spacing:
+        return None
+    row, column = float(spacing[0]), float(spacing[1])
+    return (row, column) if 0 < row < np.inf and 0 < column < np.inf else None
+
+
+def geometry_fault(header: Any) -> str | None:
+    """What the header says about the place in the patient and cannot mean, as a part of a sentence; else None."""
+    planes = frame_value(header, "PlaneOrientationSequence", "ImageOrientationPatient")
+    place = frame_value(header, "PlanePositionSequence", "ImagePositionPatient")
+    spacing = frame_value(header, "PixelMeasuresSequence", "PixelSpacing")
+    found = [
+        ("orientation", planes, planes is not None and len(planes) == 6 and orientation(header) is None),
+        ("position", place, place is not None and len(place) == 3 and not np.isfinite(np.array(place, float)).all()),
+        ("pixel spacing", spacing, spacing is not None and pixel_spacing(header) is None),
+    ]
+    for name, value, is_fault in found:
+        if is_fault:
+            return f"the {name} of the header, {', '.join(str(number) for number in value)}, is impossible and not used"
+    return None
 
 
 def affine_of(headers: Sequence[Any]) -> NDArray[np.float64] | None:

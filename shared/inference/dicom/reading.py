@@ -2,69 +2,55 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pydicom
 import SimpleITK
 from numpy.typing import NDArray
-from pydicom.filereader import read_partial
 
-from shared.errors import InputError, first_line
-from shared.inference.dicom.geometry import affine_of, uneven
+from shared.errors import InputError, NoIntensities, first_line
+from shared.inference.contents import dicom_content
+from shared.inference.decoder_output import decoder_lines
+from shared.inference.dicom.geometry import affine_of, geometry_fault, uneven
+from shared.inference.dicom.opening import read_until_pixels, read_whole
 from shared.inference.dicom.values import (
     cut_out_bits,
+    frame_kinds,
     has_foreign_bits,
     is_colour,
     padding_mask,
     rescale_of,
     rescales,
+    voi_window,
 )
 from shared.inference.dicom.versions import apply_palette, decode_pixels
 from shared.inference.picture import Picture
 
-logger = logging.getLogger(__name__)
-
 _QUANTITATIVE = {"CT", "MR", "PT", "NM"}
-_NO_INTENSITIES = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation",
-    "1.2.840.10008.5.1.4.1.1.481.2": "a radiotherapy dose",
-}
-_PIXEL_DATA = 0x7FE00010
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
-
-
-def is_dicom(path: str) -> bool:
-    """Whether the file has the name or the magic number of a DICOM file (a DICOMDIR index has neither)."""
-    if Path(path).name.upper() == "DICOMDIR":
-        return False
-    if Path(path).suffix.lower() in (".dcm", ".dicom"):
-        return True
-    with open(path, "rb") as file:
-        file.seek(128)
-        return file.read(4) == b"DICM"
 
 
 def read_header(path: str) -> Any:
     """Read everything before the pixels.
 
     Raises:
-        InputError: no DICOM, a DICOM object without an image of intensities, or colour of more than 8 bits.
+        NoIntensities: a DICOM object without an image of intensities.
+        InputError: no DICOM, an image of which something is missing, or colour of more than 8 bits.
     """
+    header, has_pixels = read_until_pixels(path)
     try:
-        header, has_pixels = _read_until_pixels(path)
+        content = dicom_content(header, has_pixels)
         missing = [name for name in _NEEDED if header.get(name) is None]
-    except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, AttributeError) as err:
+    # Values are decoded when they are looked at.
+    except (ValueError, AttributeError, NotImplementedError) as err:
         raise InputError(f"{path}: cannot be read as DICOM: {first_line(err)}") from err
+    if content is not None:
+        raise NoIntensities(f"{path}: {content.name}, expected an image of intensities", content.kind)
     missing += [] if has_pixels else ["PixelData"]
     if missing:
         raise InputError(f"{path}: a DICOM object without an image ({', '.join(missing)} missing)")
-    other = _NO_INTENSITIES.get(str(header.get("SOPClassUID")))
-    if other is not None or int(header.BitsStored) == 1:
-        raise InputError(f"{path}: {other or 'one bit per pixel'}, expected an image of intensities")
     if int(header.get("SamplesPerPixel") or 1) > 1 and int(header.BitsStored) > 8:
         raise InputError(f"{path}: colour of {header.BitsStored} bits, expected 8 bits")
     return header
@@ -79,27 +65,20 @@ def read_dicom(files: Sequence[str]) -> Picture:
         of anything in HU and of more than 16 bits are arbitrary ones; all others have the bit depth BitsStored.
         Where frames or files have slopes and intercepts of their own, as those of PET have, the values are float32 in
         the unit of the image. Padding (PixelPaddingValue) is as dark as the darkest pixel of the image: it has no
-        part in the scaling, and no value of its own that would shine into the image.
+        part in the scaling, and no value of its own that would shine into the image. The frames of an enhanced object
+        may be of several kinds (``parts``). Its window is the first one of the header, that of several files or
+        frames the median of theirs.
 
     Raises:
         InputError: the pixels of a file cannot be decoded.
     """
-    headers, stacks, masks = [], [], []
-    for path in files:
-        header = read_header(path)
-        stack = read_frames(path)
-        mask = padding_mask(header, stack)
-        headers.append(header)
-        stacks.append(stack)
-        masks.append(np.zeros(stack.shape[:3], bool) if mask is None else mask)
-    values, slope, intercept = _in_one_scale(headers, stacks)
+    headers, values, slope, intercept = _read_values(files)
     first = headers[0]
-    inverted = first.PhotometricInterpretation == "MONOCHROME1"
-    _darken(values, np.concatenate(masks), inverted)
     affine = affine_of(headers)
-    gap = uneven(headers)
-    if gap is not None:
-        logger.warning("%s: %s; each is enhanced by itself and keeps its place", Path(files[0]).parent, gap)
+    parts = frame_kinds(first) if len(files) == 1 and not is_colour(first) else ()
+    fault, gap = geometry_fault(first), uneven(headers)
+    notes = [] if fault is None else [fault]
+    notes += [] if gap is None else [f"{gap}; each is enhanced by itself and keeps its place"]
     quantitative = first.get("Modality") in _QUANTITATIVE or getattr(rescale_of(first), "RescaleType", "") == "HU"
     bits = 8 if is_colour(first) else int(first.BitsStored)
     arbitrary = bits > 16 or values.dtype.kind == "f" or (quantitative and not is_colour(first))
@@ -109,14 +88,39 @@ def read_dicom(files: Sequence[str]) -> Picture:
         bits=None if arbitrary else bits,
         slope=slope,
         intercept=intercept,
-        inverted=inverted,
+        inverted=first.PhotometricInterpretation == "MONOCHROME1",
         acquired_axis=None if affine is None else 2,
+        window=None if parts else voi_window(headers, slope, intercept),
+        parts=parts,
+        modality=_modality(first),
+        notes=tuple(notes),
     )
+
+
+def read_time_series(files: Sequence[str], volume: Picture) -> Picture:
+    """Read the values of all volumes of a time series, so that one range can be found for all of them.
+
+    Args:
+        files: of all its volumes (:func:`~shared.inference.dicom.series.time_series`), in any order.
+        volume: one of them, as :func:`read_dicom` gives it.
+
+    Returns:
+        ``volume``, with the values of all files as its pixels [C, H, W, S]: stored values in the scale of ``volume``,
+        float32 where other volumes have another one.
+
+    Raises:
+        InputError: the pixels of a file cannot be decoded.
+    """
+    _, values, slope, intercept = _read_values(files)
+    if (slope, intercept) != (volume.slope, volume.intercept) or values.dtype != volume.pixels.dtype:
+        units = values.astype(np.float64) * slope + intercept
+        values = ((units - volume.intercept) / volume.slope).astype(np.float32)
+    return replace(volume, pixels=values.transpose(3, 1, 2, 0))
 
 
 def read_frames(path: str) -> NDArray:
     """Stored values [S, H, W, C] of a file, as :func:`decode_frames` gives them."""
-    return decode_frames(pydicom.dcmread(path), path)
+    return decode_frames(read_whole(path), path)
 
 
 def decode_frames(dataset: Any, path: str) -> NDArray:
@@ -130,13 +134,20 @@ def decode_frames(dataset: Any, path: str) -> NDArray:
         InputError: they cannot be decoded.
     """
     syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    compressed = syntax is not None and syntax.is_compressed
+    if syntax is None:
+        raise InputError(f"{path}: the pixels are compressed, and no transfer syntax in the file says how")
     try:
-        pixels = decode_pixels(dataset) if compressed else _decode_native(dataset)
-    except (RuntimeError, NotImplementedError, ValueError, AttributeError, IndexError) as err:
-        if not isinstance(err, RuntimeError | NotImplementedError) or syntax is None or not compressed:
+        compressed = syntax.is_compressed
+    except ValueError as err:
+        raise InputError(f"{path}: transfer syntax {str(syntax)!r} is none that DICOM knows") from err
+    if compressed:
+        with decoder_lines(path):
+            pixels = _decode_compressed(dataset, path, str(syntax.name))
+    else:
+        try:
+            pixels = _decode_native(dataset)
+        except (RuntimeError, NotImplementedError, ValueError, AttributeError, IndexError) as err:
             raise InputError(f"{path}: the pixels cannot be decoded: {first_line(err)}") from err
-        pixels = _decode_by_itk(path, dataset, str(syntax.name))
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         pixels = apply_palette(pixels, dataset)[..., :3]
         # 16-bit tables hold 8-bit colours, stretched.
@@ -160,17 +171,31 @@ def from_frames(frames: NDArray, is_volume: bool) -> NDArray:
     return stack[..., 0] if stack.shape[-1] == 1 else stack
 
 
-def _read_until_pixels(path: str) -> tuple[Any, bool]:
-    met = []
+def _modality(header: Any) -> str | None:
+    stated = "".join(letter for letter in str(header.get("Modality") or "") if letter.isprintable())
+    return stated.strip()[:16] or None
 
-    def at_pixels(tag: int, representation: str | None, length: int) -> bool:
-        if tag == _PIXEL_DATA:
-            met.append(length)
-        return tag >= _PIXEL_DATA
 
-    with open(path, "rb") as file:
-        header = read_partial(file, stop_when=at_pixels)
-    return header, bool(met) and met[0] != 0
+def _read_values(files: Sequence[str]) -> tuple[list[Any], NDArray, float, float]:
+    """Headers, frames [S, H, W, C] of all files without what their padding holds, slope and intercept."""
+    headers, stacks, masks = [], [], []
+    for path in files:
+        header = read_header(path)
+        stack = read_frames(path)
+        mask = padding_mask(header, stack)
+        headers.append(header)
+        stacks.append(stack)
+        masks.append(np.zeros(stack.shape[:3], bool) if mask is None else mask)
+    values, slope, intercept = _in_one_scale(headers, stacks)
+    kinds = np.array(frame_kinds(headers[0]) if len(files) == 1 else (), int)
+    inverted, padding = headers[0].PhotometricInterpretation == "MONOCHROME1", np.concatenate(masks)
+    for kind in np.unique(kinds):
+        frames, holes = values[kinds == kind], padding[kinds == kind]
+        _darken(frames, holes, inverted)
+        values[kinds == kind] = frames
+    if not kinds.size:
+        _darken(values, padding, inverted)
+    return headers, values, slope, intercept
 
 
 def _in_one_scale(headers: Sequence[Any], stacks: Sequence[NDArray]) -> tuple[NDArray, float, float]:
@@ -188,6 +213,15 @@ def _darken(values: NDArray, padding: NDArray, inverted: bool) -> None:
     if padding.any() and not padding.all():
         image = values[~padding]
         values[padding] = image.max() if inverted else image.min()
+
+
+def _decode_compressed(dataset: Any, path: str, syntax: str) -> NDArray:
+    try:
+        return decode_pixels(dataset)
+    except (RuntimeError, NotImplementedError):
+        return _decode_by_itk(path, dataset, syntax)
+    except (ValueError, AttributeError, IndexError) as err:
+        raise InputError(f"{path}: the pixels cannot be decoded: {first_line(err)}") from err
 
 
 def _decode_native(dataset: Any) -> NDArray:

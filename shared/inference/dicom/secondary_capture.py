@@ -17,10 +17,12 @@ from shared.inference.dicom.geometry import LPS_TO_RAS
 from shared.inference.dicom.reading import to_frames
 from shared.inference.dicom.versions import save_dicom
 from shared.inference.layout import shown_slices
-from shared.inference.nifti import grown_affine, slope_and_intercept
+from shared.inference.nifti import slope_and_intercept
+from shared.inference.nifti_header import grown_affine
 from shared.inference.picture import SourceRecord
 from shared.inference.producer import Producer
 from shared.inference.resolution import raster_spacing
+from shared.inference.signatures import contents
 
 _DEEPEST = 2**16 - 1
 
@@ -48,7 +50,9 @@ def write_secondary_captures(path: str, pixels: NDArray, record: SourceRecord, p
     """
     frames, affine = _frames(pixels, record)
     values, slope, intercept = _as_unsigned(frames, record)
-    shown: Any = None if record.affine is None else slope_and_intercept(record.source)
+    # Of the formats with a place in a patient, NIfTI alone has a unit beside the stored values.
+    is_nifti = record.affine is not None and "NIfTI" in contents(record.source)
+    shown: Any = slope_and_intercept(record.source) if is_nifti else None
     if shown is not None:
         slope, intercept = slope * shown[0], intercept * shown[0] + shown[1]
     origin = str(Path(record.source).absolute())

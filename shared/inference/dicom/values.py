@@ -1,14 +1,16 @@
-"""What the stored values of a DICOM image mean: rescaling, padding, bits in use."""
+"""What the stored values of a DICOM image mean: kinds of frames, rescaling, window, padding, bits in use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.multival import MultiValue
 
 from shared.errors import InputError
-from shared.inference.dicom.geometry import frame_count
+from shared.inference.dicom.geometry import frame_count, functional_groups
 
 _PALETTE = "PALETTE COLOR"
 
@@ -20,8 +22,7 @@ def is_colour(header: Any) -> bool:
 
 def rescale_of(header: Any, frame: int = 0) -> Any:
     """What holds RescaleSlope, RescaleIntercept and RescaleType of a frame: a functional group or the header itself."""
-    groups = list(getattr(header, "PerFrameFunctionalGroupsSequence", []) or [])[frame : frame + 1]
-    for group in [*groups, *(getattr(header, "SharedFunctionalGroupsSequence", []) or [])]:
+    for group in functional_groups(header, frame):
         if getattr(group, "PixelValueTransformationSequence", None):
             return group.PixelValueTransformationSequence[0]
     return header
@@ -40,6 +41,41 @@ def rescales(header: Any) -> NDArray[np.float64]:
             for holder in holders
         ]
     )
+
+
+def frame_kinds(header: Any) -> tuple[int, ...]:
+    """For each frame of an enhanced object the number of its kind, from 0; empty where all frames are of one.
+
+    Magnitude, phase, real part and field map of one acquisition may lie in one file. What they are say FrameType,
+    ComplexImageComponent and RescaleType of the frame.
+    """
+    if not getattr(header, "PerFrameFunctionalGroupsSequence", None):
+        return ()
+    numbers: dict[tuple[str, ...], int] = {}
+    kinds = tuple(numbers.setdefault(_kind(header, frame), len(numbers)) for frame in range(frame_count(header)))
+    return kinds if len(numbers) > 1 else ()
+
+
+def voi_window(headers: Sequence[Any], slope: float, intercept: float) -> tuple[float, float] | None:
+    """Stored values at the ends of the window that the header asks for, the smaller one first (PS3.3 C.11.2.1.2).
+
+    Args:
+        headers: of the files of one image. Of several files or frames it is the median of their windows, as those of
+            the first and last slices of a volume often see little but air.
+        slope: of the stored values.
+        intercept: of the stored values.
+
+    Returns:
+        None for colour, and without a window that is linear in the stored values.
+    """
+    if is_colour(headers[0]) or "ModalityLUTSequence" in headers[0]:
+        return None
+    found = [window for header in headers for window in _windows(header)]
+    if not found:
+        return None
+    units = np.median(np.array(found), axis=0)
+    black, white = sorted(float((unit - intercept) / slope) for unit in units)
+    return (black, white) if black < white else None
 
 
 def has_foreign_bits(header: Any) -> bool:
@@ -119,3 +155,36 @@ def _padding_bounds(header: Any, dtype: np.dtype) -> tuple[int, int] | None:
     bits = 8 * dtype.itemsize
     wrapped = [int(np.array(int(end) % 2**bits, f"u{dtype.itemsize}").view(dtype)) for end in ends if end is not None]
     return min(wrapped), max(wrapped)
+
+
+def _kind(header: Any, frame: int) -> tuple[str, ...]:
+    types = (
+        (str(item.FrameType), str(item.get("ComplexImageComponent", "")))
+        for group in functional_groups(header, frame)
+        for element in group
+        for item in (element.value if element.VR == "SQ" else ())
+        if item.get("FrameType")
+    )
+    return (*next(types, ("", "")), str(getattr(rescale_of(header, frame), "RescaleType", "")))
+
+
+def _windows(header: Any) -> Iterator[tuple[float, float]]:
+    """Ends of the first window of each frame, in the unit of the image."""
+    for frame in range(frame_count(header) if "PerFrameFunctionalGroupsSequence" in header else 1):
+        groups = [group for group in functional_groups(header, frame) if group.get("FrameVOILUTSequence")]
+        for holder in (*(group.FrameVOILUTSequence[0] for group in groups), header):
+            centre, width = (_first(holder.get(name)) for name in ("WindowCenter", "WindowWidth"))
+            if centre is None or width is None:
+                continue
+            if np.isfinite(centre) and 0 < width < np.inf:
+                is_exact = holder.get("VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
+                yield centre - width / 2, centre + width / 2 - (0 if is_exact else 1)
+            break
+
+
+def _first(value: Any) -> float | None:
+    values = value if isinstance(value, list | tuple | MultiValue) else [value]
+    try:
+        return None if not values or values[0] in (None, "") else float(values[0])
+    except ValueError:
+        return None  # A window is a wish about the display: a malformed one is no reason to refuse the image.

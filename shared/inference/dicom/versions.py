@@ -37,6 +37,13 @@ def apply_palette(indices: NDArray, dataset: Any) -> NDArray:
     return np.asarray(_pixels.apply_color_lut(indices, dataset))
 
 
+def encoding_of(dataset: Any) -> tuple[bool, bool]:
+    """Whether a dataset that was read has implicit value representations, and whether it is little endian."""
+    if _SINCE_3:
+        return dataset.original_encoding
+    return bool(dataset.read_implicit_vr), bool(dataset.read_little_endian)
+
+
 def save_dicom(dataset: Any, path: str) -> None:
     """Write a dataset whose ``file_meta`` says Explicit VR Little Endian as a complete DICOM file."""
     if _SINCE_3:

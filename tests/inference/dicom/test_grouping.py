@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom.data import get_testdata_file
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
 from shared import InputError
 from shared.inference import LoadSourced, check_picture, find_images, read_picture
+from shared.inference.dicom.series import series_name
 from shared.inference.formats import output_name
 from tests.inference.dicom.dicom_files import (
     AXIAL,
@@ -103,13 +105,6 @@ def test_echoes_phases_and_repetitions_are_volumes_of_their_own(tmp_path: Path) 
         read_picture(folder)
 
 
-def test_places_taken_twice_for_no_stated_reason_stay_single(tmp_path: Path) -> None:
-    places = np.tile(positions(AXIAL, 3, 2.0), (2, 1))
-    write_series(tmp_path / "scan", noise(6, 8, 8), MR, "MR", places=places)
-    items = find_images(str(tmp_path / "scan"), str(tmp_path / "out"))
-    assert [isinstance(item["image"], str) for item in items] == [True] * 6
-
-
 def test_folder_with_other_things_than_one_series(tmp_path: Path) -> None:
     folder = tmp_path / "scan"
     write_series(folder, noise(3, 8, 8))
@@ -134,7 +129,7 @@ def test_folder_with_other_things_than_one_series(tmp_path: Path) -> None:
         read_picture([])
 
 
-@pytest.mark.parametrize("damage", ["no pixels", "truncated header", "truncated pixels", "text", "plan"])
+@pytest.mark.parametrize("damage", ["no pixels", "truncated header", "truncated pixels", "text"])
 def test_one_bad_file_in_a_series_is_named(tmp_path: Path, enhance: Enhance, damage: str) -> None:
     files = write_series(tmp_path / "scan", noise(4, 30, 30), names=[f"{number}.dcm" for number in range(4)])
     bad, content = files[2], files[2].read_bytes()
@@ -142,8 +137,6 @@ def test_one_bad_file_in_a_series_is_named(tmp_path: Path, enhance: Enhance, dam
         dataset = pydicom.dcmread(bad)
         del dataset.PixelData
         dataset.save_as(bad)
-    elif damage == "plan":
-        bad.write_bytes(Path(str(get_testdata_file("rtplan.dcm"))).read_bytes())
     else:
         bad.write_bytes({"truncated header": content[:500], "truncated pixels": content[:-90], "text": b"no"}[damage])
     with pytest.raises((InputError, RuntimeError)) as caught:
@@ -210,6 +203,55 @@ def test_names_of_series(tmp_path: Path) -> None:
     assert name(SeriesDescription="") == "004_series"
     assert name(SeriesNumber=None, SeriesDescription="Scout") == "Scout"
     assert name(SeriesNumber=None, SeriesDescription=None, SeriesInstanceUID="1.2.3") == "series_1.2.3"
+
+
+HOSTILE = {
+    "/../../../x": "series_x",
+    "..": "series_unknown",
+    "": "series_unknown",
+    "1.2.3/": "series_1.2.3",
+    "1.2\\..\\3": "series_1.2_.._3",
+    "C:\\Windows\\x": "series_C_Windows_x",
+    "1.2\n=cmd()\x1b[2J": "series_1.2_cmd_2J",
+    "-rf": "series_rf",
+    "NUL": "series_NUL",
+    "9" * 3000: "series_" + "9" * 64,
+    "1." * 1000: "series_" + ("1." * 32).rstrip("."),
+    "\u202egnp.x": "series_gnp.x",
+}
+
+
+@pytest.mark.parametrize("uid", HOSTILE)
+def test_a_series_cannot_name_its_result_into_another_place(tmp_path: Path, uid: str) -> None:
+    """Identifiers come from whoever wrote the file."""
+    header = Dataset()
+    header[tag_for_keyword("SeriesInstanceUID")] = DataElement(tag_for_keyword("SeriesInstanceUID"), "LO", uid)
+    assert series_name(header) == HOSTILE[uid]
+
+
+@pytest.mark.parametrize("text", ["/../../../x", "..", ".hidden", "CON", "com1", "-x", "\x00\x1b[2J", "a/b" * 30])
+@pytest.mark.parametrize("name", ["SeriesNumber", "SeriesDescription", "SeriesInstanceUID"])
+def test_names_of_series_are_plain(name: str, text: str) -> None:
+    for others in ({}, {"SeriesNumber": "7"}, {"SeriesDescription": "T1"}, {"SeriesInstanceUID": "1.2"}):
+        header = Dataset()
+        for keyword, value in {**others, name: text}.items():
+            header[tag_for_keyword(keyword)] = DataElement(tag_for_keyword(keyword), "LO", value)
+        found = series_name(header)
+        assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9])?", found), found
+        assert found.split(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL", "COM1"}
+
+
+def test_a_hostile_series_is_written_where_it_was_asked_for(tmp_path: Path, enhance: Enhance) -> None:
+    hostile = {"SeriesNumber": None, "SeriesDescription": None, "PatientID": "../../p", "StudyInstanceUID": "/s/../.."}
+    files = write_series(tmp_path / "a" / "b" / "scan", noise(3, 8, 8), **hostile)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset["SeriesInstanceUID"] = DataElement(tag_for_keyword("SeriesInstanceUID"), "UI", "/../../../x")
+        dataset.save_as(path)
+    (output,) = enhance(tmp_path / "a" / "b" / "scan", tmp_path / "a" / "b" / "out")
+    assert Path(output) == tmp_path / "a" / "b" / "out" / "series_x"
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["out", "scan"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
 
 
 def test_a_folder_of_one_file_is_a_series_of_one(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.inference.dicom.dicom_files import (
     itk_order,
     noise,
     positions,
+    save,
     write_series,
 )
 
@@ -153,3 +154,21 @@ def test_series_is_enhanced_in_its_acquired_plane(
     for path, expected in zip(files, pixels, strict=True):
         result = pydicom.dcmread(Path(output) / path.name).pixel_array
         np.testing.assert_allclose(result, np.full((9, 7), expected.mean()), atol=0.51)
+
+
+def test_impossible_geometry_is_said_and_not_used(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "scan", noise(3, 8, 8), MR, "MR", names=["a.dcm", "b.dcm", "c.dcm"])
+    faults = {
+        "orientation": ("ImageOrientationPatient", [0] * 6),
+        "pixel spacing": ("PixelSpacing", [0, 0]),
+        "orientation of one line": ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
+    }
+    for name, (keyword, value) in faults.items():
+        dataset = pydicom.dcmread(files[0])
+        setattr(dataset, keyword, value)
+        picture = read_picture(str(save(dataset, tmp_path / "a.dcm")))
+        (note,) = picture.notes
+        assert note.startswith(f"the {name.split(' of ')[0]} of the header, ")
+        assert note.endswith("is impossible and not used")
+        assert picture.affine is None or abs(np.linalg.det(picture.affine)) > 0
+    assert read_picture(str(files[1])).notes == ()
