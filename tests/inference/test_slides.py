@@ -61,5 +61,5 @@ def test_colours_that_no_decoder_turns_are_refused(slide: Path) -> None:
     """Aperio's JPEG 2000 of luminance and chroma, whose tag says RGB."""
     with tifffile.TiffFile(slide, mode="r+b") as file:
         file.pages.first.tags["Compression"].overwrite(33003)
-    with pytest.raises(InputError, match=r"a\.svs: photometric interpretation YCBCR, expected grey or RGB"):
+    with pytest.raises(InputError, match=r"a\.svs: photometric interpretation YCBCR of 8 bits, expected grey, RGB"):
         read_picture(slide)

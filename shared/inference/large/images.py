@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ from shared.cores import usable_cores
 from shared.errors import InputError
 from shared.files import make_folder
 from shared.inference.inferer import EnhancementInferer
-from shared.inference.large.band_enhancement import BandEnhancement, Intensities
+from shared.inference.large.band_enhancement import BandEnhancement
 from shared.inference.large.origin import describe_origin, fingerprint
 from shared.inference.large.row_progress import RowProgress, say
 from shared.inference.large.streamed_statistics import StreamedStatistics
 from shared.inference.large.tiff_rows import TiffRows
 from shared.inference.large.tile_file import TILE, TileFile
 from shared.inference.large.unfinished import Unfinished
+from shared.inference.orientation import Grid
+from shared.inference.picture import Intensities
 from shared.inference.scaling import IntensityScaling
-from shared.inference.tiff import image_axes, kept_options
+from shared.inference.tiff import image_axes
+from shared.inference.tiff_metadata import kept_options
 
 SUFFIXES = (".tif", ".tiff")
 _SOURCE_SUFFIXES = (*SUFFIXES, ".svs")
@@ -51,15 +55,31 @@ def is_large(path: str, limit: int | None) -> bool:
     return not set(axes) - set("YXS") and sizes["Y"] * sizes["X"] > limit
 
 
+@dataclass(frozen=True)
+class LargeResult:
+    """What there is to say about an enhanced large image; see :class:`~shared.inference.SourceRecord`.
+
+    Attributes:
+        scaling: which stored values went to 0 and 1 and why.
+        bits: depth that the values use, where that was the rule.
+        notes: what a person should be told, each a part of a sentence.
+    """
+
+    scaling: str = ""
+    bits: int | None = None
+    notes: tuple[str, ...] = ()
+
+
 class LargeImages:
     """Enhance large TIFF images from file to file, in bands of bounded memory.
 
     The result is what the ordinary way gives, the image at once through ``EnhancementInferer``, up to the rounding of
     float32. Where a value then lies half-way between two stored ones, they differ by one level: about one value in
     100,000 of 8 bits, one in a hundred of 16 bits. It is a tiled TIFF with the source's intensities, type, extra
-    channels (transparency), resolution and photometric interpretation, compressed without loss (Deflate) where the
-    source was compressed, BigTIFF where it must be or the source is. Of a pyramid the full resolution is enhanced, and
-    it is all that is written.
+    channels (transparency) and what :func:`~shared.inference.tiff_metadata.kept_options` keeps, compressed without loss
+    (Deflate) where the source was compressed, BigTIFF where it must be or the source is. Of a pyramid the full
+    resolution is enhanced, and it is all that is written. Rows stay in the order in which they are stored, and the tag
+    Orientation stays with them: the result is shown as the source is, while the network sees it lying.
 
     An image is written whole or not at all. What is finished of it is kept beside it, in a hidden folder
     ``.<name>.unfinished``: a run that was killed or ran out of space goes on there when it is started again, unless
@@ -115,10 +135,14 @@ class LargeImages:
             with TiffRows(str(item["image"])):
                 pass
         for item in self.items:
-            self.enhance(item)
+            for note in self.enhance(item).notes:
+                say(Path(str(item["image"])).name, note)
 
-    def enhance(self, item: Mapping[str, Any]) -> None:
+    def enhance(self, item: Mapping[str, Any]) -> LargeResult:
         """Enhance one image; the weights are loaded already.
+
+        Returns:
+            What there is to say about the result; of one that was complete already, nothing.
 
         Raises:
             InputError: the source cannot be read in parts or is damaged; the result is to be no TIFF; the network does
@@ -133,21 +157,21 @@ class LargeImages:
         ):
             origin = describe_origin(source, self.network, self.inferer, self.scaling, self.device)
             note = f"Enhanced image, not for diagnostic use. Origin: {fingerprint(origin)}"
-            if _description(output) == note:
+            if note in _description(output):
                 say(rows.name, f"{output} is complete already, of the same source, weights and settings")
-                return
+                return LargeResult()
             enhancement = BandEnhancement(rows, self.network, self.inferer, self.device, threads)
             factor = enhancement.factor
             form = TileFile(
                 (factor * rows.height, factor * rows.width, rows.samples),
                 rows.dtype,
-                {**kept_options(rows.page, factor, rows.channels), "description": note},
+                kept_options(rows.series, rows.form, Grid(factor), rows.samples, note),
                 rows.page.parent.is_bigtiff,
             )
             make_folder(output.parent)
             with Unfinished(output, origin) as unfinished:
                 try:
-                    self._write(enhancement, form, unfinished)
+                    return self._write(enhancement, form, unfinished)
                 except InputError:
                     unfinished.discard()
                     raise
@@ -160,7 +184,7 @@ class LargeImages:
                         unfinished.discard()
                     raise InputError(f"{output}: cannot be written: {err.strerror or err}{kept}") from err
 
-    def _write(self, enhancement: BandEnhancement, form: TileFile, unfinished: Unfinished) -> None:
+    def _write(self, enhancement: BandEnhancement, form: TileFile, unfinished: Unfinished) -> LargeResult:
         """Enhance what is not finished and put the image in its place."""
         source = enhancement.source
         if unfinished.outdated:
@@ -168,6 +192,8 @@ class LargeImages:
         if unfinished.intensities is None:
             unfinished.begin(vars(self._measure(source)))
         intensities = Intensities(**(unfinished.intensities or {}))
+        scaling = self.scaling.describe(source.empty_picture, intensities)
+        say(source.name, f"scaled by {scaling}")
         unfinished.open(form)
         _require_space(unfinished, form)
         done = unfinished.rows * TILE // enhancement.factor
@@ -180,6 +206,8 @@ class LargeImages:
             unfinished.finish(form)
             took = f"{progress.seconds:.1f} s, {progress.speed}"
         say(source.name, f"enhanced {source.height} x {source.width} pixels in {took}, written to {unfinished.output}")
+        change = enhancement.change.suspicious()
+        return LargeResult(scaling, intensities.bits, () if change is None else (change,))
 
     def _measure(self, source: TiffRows) -> Intensities:
         """Find the intensities of the source in passes over it."""
@@ -193,8 +221,11 @@ class LargeImages:
                     progress.reach(row)
 
         statistics = StreamedStatistics(rows, source.path)
-        lowest, highest = statistics.range()
-        return Intensities(*self.scaling.bounds(source.empty_picture, statistics), lowest, highest)
+        statistics.range()
+        try:
+            return self.scaling.measure(source.empty_picture, statistics)
+        except InputError as err:
+            raise InputError(f"{source.path}: {err}") from err
 
 
 def _require_tiff(item: Mapping[str, Any]) -> None:
@@ -213,11 +244,11 @@ def _require_space(unfinished: Unfinished, form: TileFile) -> None:
         raise OSError(errno.ENOSPC, found)
 
 
-def _description(path: Path) -> str | None:
-    """What a TIFF file says about itself; None where there is none."""
+def _description(path: Path) -> str:
+    """What a TIFF file says about itself; empty where there is none."""
     try:
         with tifffile.TiffFile(path) as file:
             return str(file.pages.first.description)
     # A damaged file is replaced.
     except Exception:
-        return None
+        return ""

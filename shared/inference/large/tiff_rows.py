@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from shared.errors import InputError, first_line
 from shared.inference.picture import Picture
-from shared.inference.tiff import as_picture, colour_channels, image_axes
+from shared.inference.tiff import as_picture, image_axes
+from shared.inference.tiff_decoding import encoding, lacks_unpacking
+from shared.inference.tiff_samples import form_of
 
 _LARGEST_ROW_OF_SEGMENTS = 2**29
 """Bytes that the tiles side by side, or one strip, may take when decoded."""
@@ -25,15 +27,17 @@ class TiffRows:
 
     Tiles and strips are decoded once each while rows are asked for in ascending order. Held are the rows of the last
     call and what the tiles at its end have beyond them: with w, the width, S, samples per pixel, b, bytes per sample,
-    and t, rows of a tile or strip, at most 2 b S w (rows + t) bytes, the factor 2 while rows are moved on.
+    and t, rows of a tile or strip, at most 2 b S w (rows + t) bytes, the factor 2 while rows are moved on. What is read
+    is what :class:`~shared.inference.tiff_samples.SampleForm` makes of the samples (of a palette RGB), the rows as they
+    are stored, whatever the tag Orientation says.
 
     Args:
         path: of the file. Of a pyramid, the image in full resolution is read.
         threads: decode tiles or strips; None: the calling thread does.
 
     Raises:
-        InputError: no image of one page; neither grey nor RGB; or tiles or strips that cannot be decoded one by one: a
-            missing codec, or a single strip for all of a compressed image.
+        InputError: no image of one page; neither grey nor a colour that can be turned into RGB; or tiles or strips that
+            cannot be decoded one by one: a missing codec, or a single strip for all of a compressed image.
     """
 
     def __init__(self, path: str, threads: Executor | None = None) -> None:
@@ -55,13 +59,15 @@ class TiffRows:
         axes, shape = image_axes(self.path, self._file)
         if set(axes) - set("YXS"):
             raise InputError(f"{self.path}: axes {axes} of shape {shape}, expected one image, no stack")
-        self.page: Any = self._file.series[0].keyframe
-        self.channels = colour_channels(self.path, self.page)
-        self.height: int = self.page.imagelength
-        self.width: int = self.page.imagewidth
-        self.samples: int = self.page.samplesperpixel
-        self.dtype = np.dtype(self.page.dtype).newbyteorder("=")
+        self.series: Any = self._file.series[0]
+        self.page: Any = self.series.keyframe
         page = self.page
+        self.form = form_of(self.path, page)
+        self.height: int = page.imagelength
+        self.width: int = page.imagewidth
+        self.channels = self.form.channels
+        self.samples: int = self.channels + page.samplesperpixel - self.form.colours
+        self.dtype = self.form.dtype
         self._direct = page.is_contiguous and page.predictor == 1 and page.fillorder == 1
         segment_rows = page.tilelength if page.is_tiled else page.rowsperstrip
         self._segment_rows: int = 1 if self._direct else min(segment_rows, self.height)
@@ -86,7 +92,7 @@ class TiffRows:
     @property
     def empty_picture(self) -> Picture:
         """The image without its pixels: what scaling needs to know of its type."""
-        return as_picture(np.empty((self.channels, 0, 0), self.dtype), self.page)
+        return as_picture(np.empty((self.channels, 0, 0), self.dtype), self.form)
 
     def parts(self, size: int = 2**22) -> Iterator[NDArray]:
         """All colour values from top to bottom, [rows, W, C], in parts of about ``size`` bytes or a row of tiles."""
@@ -119,7 +125,7 @@ class TiffRows:
                 found = f"rows {end} to {aligned - 1}"
                 raise InputError(f"{self.path}: {found} cannot be read: {first_line(err)}") from err
             self._rows, self._first = rows, end - len(kept)
-        return self._rows[start - self._first : stop - self._first]
+        return self.form.convert(self._rows[start - self._first : stop - self._first])
 
     def _decode(self, begin: int, target: NDArray) -> None:
         """Fill ``target``, [rows, W, S], with the rows from ``begin``; both ends are ends of tiles or strips."""
@@ -128,7 +134,7 @@ class TiffRows:
             return
         page = self.page
         across, down = self._grid()
-        planes = 1 if page.planarconfig == 1 else self.samples
+        planes = 1 if page.planarconfig == 1 else page.samplesperpixel
 
         def place(segment: tuple[bytes | None, int]) -> None:
             pixels, (plane, _, top, left, _), shape = page.decode(
@@ -153,7 +159,7 @@ class TiffRows:
         """Read values that lie uncompressed and in one piece."""
         page, handle = self.page, self._file.filehandle
         stored = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-        planes, samples = (1, self.samples) if page.planarconfig == 1 else (self.samples, 1)
+        planes, samples = (1, page.samplesperpixel) if page.planarconfig == 1 else (page.samplesperpixel, 1)
         row = self.width * samples
         for plane in range(planes):
             handle.seek(page.dataoffsets[0] + (plane * self.height + begin) * row * stored.itemsize)
@@ -167,22 +173,25 @@ class TiffRows:
         return across, -(-self.height // self._segment_rows)
 
     def _check_segments(self) -> None:
-        size = self._segment_rows * self.width * self.samples * self.dtype.itemsize
+        size = self._segment_rows * self.width * self.page.samplesperpixel * self.page.dtype.itemsize
         if size > _LARGEST_ROW_OF_SEGMENTS:
             kind = "tiles" if self.page.is_tiled else "strips"
             raise InputError(
                 f"{self.path}: compressed in {kind} of {self._segment_rows} rows, {size // 2**20} MiB at once, "
                 f"expected at most {_LARGEST_ROW_OF_SEGMENTS // 2**20} MiB: save the image in smaller tiles"
             )
+        missing = lacks_unpacking(self.page)
         try:
             self.page.decode(None, 0)
-        except ValueError as err:
+        except (ValueError, NotImplementedError) as err:
             if "imagecodecs" not in str(err):
                 raise InputError(f"{self.path}: cannot be read as an image: {first_line(err)}") from err
+            missing = True
+        if missing:
             raise InputError(
-                f"{self.path}: compressed by {self.page.compression.name}, which an image of this size needs the "
-                "package imagecodecs for: pip install imagecodecs"
-            ) from err
+                f"{self.path}: {encoding(self.page)}, which an image of this size needs the package imagecodecs for: "
+                "pip install imagecodecs"
+            )
 
     def _empty(self, rows: int) -> NDArray:
-        return np.empty((rows, self.width, self.samples), self.dtype)
+        return np.empty((rows, self.width, self.page.samplesperpixel), self.page.dtype)

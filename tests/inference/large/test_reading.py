@@ -140,7 +140,7 @@ def test_a_missing_codec_is_named(tmp_path: Path) -> None:
     ("shape", "options", "message"),
     [
         ((4, 30, 20), {"photometric": "minisblack"}, r"axes .* expected one image, no stack"),
-        ((30, 20, 4), {"photometric": "separated"}, r"photometric interpretation SEPARATED, expected grey or RGB"),
+        ((30, 20, 3), {"photometric": "cielab"}, r"photometric interpretation CIELAB of 8 bits, expected grey, RGB, a"),
     ],
 )
 def test_what_is_no_large_image(tmp_path: Path, shape: tuple[int, ...], options: Any, message: str) -> None:
