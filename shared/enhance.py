@@ -28,8 +28,12 @@ sub-folders of their sources, and replace results of the same name: give each in
 
 The report has a row for each image: file (relative to the input), output (relative to the output folder), status
 (ok, failed, skipped: made by an earlier run), seconds, width, height, slices and channels of the source, files of the
-result, message, and what tells whether a result is up to date: source (names, sizes and times of its files), model
-(weights and settings).
+result, scaling (the stored values that the network saw as 0 and 1, and the rule), message, folder (the output folder,
+seen from the report), and what tells whether a result is up to date: source (names, sizes and times of its files),
+model (weights and settings). An apostrophe stands before what a spreadsheet would take for a formula.
+
+Left out of a folder, and counted at the end: hidden files, files of other kinds or without an image of intensities,
+results of earlier runs that a report there names. Linked folders are searched, each folder once.
 
 Exit code: 0 all done, 1 some images failed (the report says why), 2 wrong usage and nothing done, 130 stopped.
 
@@ -42,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = ", ".join(bundle_names())
     parser = argparse.ArgumentParser(
         prog="python -m shared.enhance",
-        description="Enhance PNG, JPEG, BMP, TIFF, NIfTI and DICOM images with a trained bundle.",
+        description="Enhance PNG, JPEG, BMP, GIF, TIFF, NIfTI, MetaImage, NRRD and DICOM images with a trained bundle.",
         epilog=(f"Bundles here: {names}.\n\n" if names else "") + _EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,13 +58,20 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, metavar="FOLDER", help="where the results go; made if missing")
     parser.add_argument(
         "--format", choices=("same", "dicom", "nifti", "png"), default="same",
-        help="of the results (default: same as the source; JPEG becomes PNG)",
+        help="of the results (default: same as the source; JPEG and GIF become PNG)",
     )
     parser.add_argument("--ckpt", metavar="FILE", help="weights to use in place of the bundle's own")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: cuda where there is one)")
     parser.add_argument(
         "--plane", choices=("axial", "coronal", "sagittal"),
         help="in which volumes but DICOM are cut (default: the bundle's)",
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=(8, 10, 12, 14, 16),
+        help="depth of integer images (default: of each image the smallest that holds its values)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="no warning for images of another modality than the bundle's"
     )
     parser.add_argument("--overwrite", action="store_true", help="do everything again")
     parser.add_argument("--report", metavar="FILE.csv", help="default: report.csv in the output folder")
@@ -110,6 +121,8 @@ def _carry_out(batch: Batch, dry_run: bool) -> int:
     except InputError as err:
         return _fail(f"error: {err}", 1 if batch.progress.written else 2)
     print(_summary(batch, complete))
+    for line in batch.closing_lines():
+        print(line)
     return 130 if not complete else 1 if batch.failed else 0
 
 
@@ -119,6 +132,8 @@ def _list(batch: Batch) -> int:
     for row in batch.failed:
         print(f"cannot be read: {row.message}")
     print(f"{len(batch.jobs)} to enhance{_others(batch)}")
+    if batch.left_out:
+        print(batch.left_out)
     return 1 if batch.failed else 0
 
 

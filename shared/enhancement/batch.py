@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.enhancement.enhancer import Enhancer, Size, choose_device
-from shared.enhancement.jobs import Job, find_jobs
+from shared.enhancement.jobs import Job, Target, find_jobs
 from shared.enhancement.lock import sole_writer
 from shared.enhancement.report import FAILED, Report, Row, read_report
 from shared.errors import InputError, message_of
-from shared.files import make_folder
+from shared.files import make_folder, short_path
+from shared.inference.findings import Findings, depth_in, depth_of
 from shared.inference.format_table import images_in
+from shared.inference.picture import SourceRecord
 from shared.inference.progress import ImageProgress
 
 _SHOWN_FAILURES = 10
@@ -30,7 +32,7 @@ class Loaded:
 
     seconds: float
     data: Mapping[str, Any] | None = None
-    size: Size | None = None
+    record: SourceRecord | None = None
     error: Exception | None = None
 
 
@@ -45,6 +47,7 @@ class Batch:
         jobs: what is to be done.
         finished: rows of results that an earlier run made and that are still right.
         failed: rows of files without a result: those that cannot even be opened, then those that :meth:`run` met.
+        left_out: what is not taken of the folders.
 
     Raises:
         InputError: it is no bundle, the weights are missing or do not fit, the device is not there, no image is
@@ -61,17 +64,33 @@ class Batch:
             raise InputError(f"--bundle: {options.bundle} holds no weights; name a file of them by --ckpt")
         self._enhancer.load_weights()
         self.on_phantoms = self._enhancer.on_phantoms
-        jobs, self.failed = find_jobs(
+        found = find_jobs(
             [Path(name).expanduser() for name in options.input],
-            self.output,
-            options.format,
-            self._enhancer.large_image_pixels,
-            self._enhancer.fingerprint(),
+            Target(
+                self.output,
+                self.report_path,
+                options.format,
+                self._enhancer.large_image_pixels,
+                self._enhancer.plane,
+                self._enhancer.fingerprint(),
+            ),
         )
+        self.failed, self.left_out = found.failed, found.left_out
         earlier = read_report(self.report_path)
-        kept = {job.row.output for job in jobs if not options.overwrite and _is_up_to_date(job, earlier)}
-        self.finished = [earlier[job.row.output].skipped() for job in jobs if job.row.output in kept]
-        self.jobs = [job for job in jobs if job.row.output not in kept]
+        kept = {job.row.output for job in found.jobs if not options.overwrite and _is_up_to_date(job, earlier)}
+        # Where the output folder lies, seen from the report, may have changed.
+        self.finished = [
+            replace(earlier[job.row.output].skipped(), folder=job.row.folder)
+            for job in found.jobs
+            if job.row.output in kept
+        ]
+        self.jobs = [job for job in found.jobs if job.row.output not in kept]
+        self._findings = Findings(self._enhancer.producer.modality)
+
+    def closing_lines(self) -> list[str]:
+        """What there is to say about the results as a whole, and what was left out."""
+        lines = self._findings.lines(short_path(self.report_path))
+        return [*lines, str(self.left_out)] if self.left_out else lines
 
     def run(self) -> bool:
         """Enhance what is to do, with a row in the report for each image as soon as it is done.
@@ -89,6 +108,8 @@ class Batch:
     def _run(self) -> bool:
         report = Report(self.report_path)
         report.start([*self.failed, *self.finished])
+        for row in self.finished:
+            self._findings.add(Path(row.file), _depth_of_finished(row), [row.message])
         self.progress.start(len(self.jobs))
         try:
             for number, row in enumerate(self.failed):
@@ -111,28 +132,43 @@ class Batch:
         if job.item["large"]:
             return Loaded(0.0)
         try:
-            data, size = self._enhancer.load(job.item)
+            data, record = self._enhancer.load(job.item)
         # Whatever is wrong with one file, out of memory included, the others get their turn.
         except Exception as err:
             return Loaded(time.perf_counter() - began, error=err)
-        return Loaded(time.perf_counter() - began, data, size)
+        return Loaded(time.perf_counter() - began, data, record)
 
     def _finish(self, job: Job, loaded: Loaded) -> Row:
         began = time.perf_counter()
-        error, size = loaded.error, loaded.size
+        row, error = job.row, loaded.error
+        bits: int | None = None
+        notes: list[str] = []
         try:
             if job.item["large"]:
-                size = self._enhancer.enhance_large(job.item)
-            elif loaded.data is not None:
+                size, result = self._enhancer.enhance_large(job.item)
+                row = replace(_of_size(row, size), scaling=result.scaling)
+                bits, notes = result.bits, [*result.notes]
+            elif loaded.data is not None and loaded.record is not None:
+                record = loaded.record
+                row = replace(_of_size(row, Size.of(record, len(loaded.data["image"]))), scaling=record.scaling)
+                bits, notes = depth_of(record), [*record.notes, *self._modality(row, record)]
                 self._enhancer.enhance(loaded.data)
+                notes += self._enhancer.notes
         except Exception as err:
             error = err
-        row = replace(job.row, seconds=loaded.seconds + time.perf_counter() - began)
-        if size is not None:
-            row = replace(row, width=size.width, height=size.height, slices=size.slices, channels=size.channels)
+        row = replace(row, seconds=loaded.seconds + time.perf_counter() - began)
         if error is not None:
-            return replace(row, output="", status=FAILED, message=message_of(error))
-        return replace(row, files=_count_files(Path(job.item["output"])))
+            return replace(row, output="", status=FAILED, message=message_of(error), folder="")
+        self._findings.add(Path(row.file), bits, notes)
+        message = "; ".join(part for part in (row.message, *notes) if part)
+        return replace(row, message=message, files=_count_files(Path(job.item["output"])))
+
+    def _modality(self, row: Row, record: SourceRecord) -> list[str]:
+        """What there is to say about an image's modality, shown when it comes up first."""
+        warning, is_first = self._findings.modality(record.modality)
+        if is_first:
+            self.progress.say(f"warning: {row.file}: {warning}; --force silences this")
+        return [] if warning is None else [warning]
 
     def _show(self, row: Row, number: int) -> None:
         if number < _SHOWN_FAILURES:
@@ -171,8 +207,24 @@ def load_ahead(load: Callable[[Job], Loaded], jobs: list[Job], workers: int) -> 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     """Values for the bundle's configuration."""
     weights = None if options.ckpt is None else str(Path(options.ckpt).expanduser().absolute())
-    chosen = {"device": choose_device(options.device), "ckpt_path": weights, "plane": options.plane}
+    chosen = {
+        "device": choose_device(options.device),
+        "ckpt_path": weights,
+        "plane": options.plane,
+        "bits": options.bits,
+        "any_modality": True if options.force else None,
+    }
     return {"output_format": options.format, **{key: value for key, value in chosen.items() if value is not None}}
+
+
+def _of_size(row: Row, size: Size) -> Row:
+    return replace(row, width=size.width, height=size.height, slices=size.slices, channels=size.channels)
+
+
+def _depth_of_finished(row: Row) -> int | None:
+    """Depth by which a result was scaled; 8 bits may be all that its file has, of which the report does not tell."""
+    bits = depth_in(row.scaling)
+    return bits if bits is not None and bits > 8 else None
 
 
 def _is_up_to_date(job: Job, earlier: Mapping[str, Row]) -> bool:

@@ -13,18 +13,30 @@ import tifffile
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import list_data_collate
+from monai.utils import CommonKeys
 
 from shared import __version__, provenance
 from shared.configuration import check_settings
 from shared.enhancement.bundle import CONFIG
 from shared.errors import InputError
+from shared.inference.large.images import LargeResult
 from shared.inference.picture import SourceRecord
+from shared.inference.producer import Producer
 from shared.inference.tiff import image_axes
-from shared.inference.transforms import RECORD_SUFFIX
+from shared.inference.transforms import NOTES_SUFFIX, RECORD_SUFFIX
 
-BLOCKS = ("evaluator", "preprocessing", "weights_loader", "large_images", "ckpt_path", "large_image_pixels")
-# What says where and on what, and nothing about the result.
-_PLACES = ("input", "output_dir", "ckpt_path", "device", "bundle_root", "dataset_dir")
+BLOCKS = (
+    "evaluator",
+    "preprocessing",
+    "weights_loader",
+    "large_images",
+    "producer",
+    "ckpt_path",
+    "large_image_pixels",
+    "plane",
+)
+# What says where, on what and with which words, and nothing about the result.
+_PLACES = ("input", "output_dir", "ckpt_path", "device", "bundle_root", "dataset_dir", "any_modality")
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,17 @@ class Size:
     height: int
     slices: int
     channels: int
+
+    @classmethod
+    def of(cls, record: SourceRecord, channels: int) -> Size:
+        """The size of a loaded image."""
+        slices = 1
+        for length in record.shape[2:]:
+            slices *= length
+        # A raster is stored row by row, a volume in the order x, y, z.
+        first, second = record.shape[:2]
+        height, width = (first, second) if record.affine is None else (second, first)
+        return cls(width, height, slices, channels)
 
 
 class Enhancer:
@@ -47,6 +70,9 @@ class Enhancer:
         bundle: folder of the bundle.
         output_dir: folder of the results.
         overrides: values for keys of the configuration.
+
+    Attributes:
+        notes: what there is to say about the last result of :meth:`enhance`.
 
     Raises:
         InputError: the configuration lacks a block, or a value is outside its range.
@@ -65,6 +91,7 @@ class Enhancer:
             workflow_type="infer",
             logging_file=False,
             # Absolute: MONAI takes a value that begins with $, @ or % for an expression.
+            bundle_root=str(bundle.absolute()),
             output_dir=str(output_dir.absolute()),
             dataloader=self._one,
             handlers=[],
@@ -73,6 +100,7 @@ class Enhancer:
         workflow.initialize()
         self._parser: ConfigParser = workflow.parser
         check_settings(self._parser)
+        self.notes: tuple[str, ...] = ()
         # Built here, because another thread calls it.
         self._preprocessing = self._block("preprocessing")
 
@@ -99,6 +127,17 @@ class Enhancer:
         """Number of pixels above which a TIFF image is a large one."""
         return self._block("large_image_pixels")
 
+    @property
+    def plane(self) -> str:
+        """Plane in which volumes are cut."""
+        return str(self._block("plane"))
+
+    @property
+    def producer(self) -> Producer:
+        """What the bundle says about itself."""
+        found: Producer = self._block("producer")
+        return found
+
     def fingerprint(self) -> str:
         """Twelve digits that change with the weights, the configuration and the version of the code."""
         digest = hashlib.sha256(json.dumps([__version__, self._settings], sort_keys=True, default=str).encode())
@@ -109,38 +148,34 @@ class Enhancer:
                 digest.update(path.read_bytes())
         return digest.hexdigest()[:12]
 
-    def load(self, item: Mapping[str, Any]) -> tuple[dict[str, Any], Size]:
-        """Read an image of ``find_images``, scaled and cut as the bundle does it, and its size.
+    def load(self, item: Mapping[str, Any]) -> tuple[dict[str, Any], SourceRecord]:
+        """Read an image of ``find_images``, scaled and cut as the bundle does it.
 
         Safe to call from another thread.
         """
         data = self._preprocessing(dict(item))
-        record = SourceRecord.from_json(data[f"image{RECORD_SUFFIX}"])
-        slices = 1
-        for length in record.shape[2:]:
-            slices *= length
-        # A raster is stored row by row, a volume in the order x, y, z.
-        first, second = record.shape[:2]
-        height, width = (first, second) if record.affine is None else (second, first)
-        return data, Size(width, height, slices, len(data["image"]))
+        return data, SourceRecord.from_json(data[f"{CommonKeys.IMAGE}{RECORD_SUFFIX}"])
 
     def enhance(self, data: Mapping[str, Any]) -> None:
         """Enhance a loaded image and write the result where its item says."""
         self._one.batch = list_data_collate([data])
+        self.notes = ()
         try:
-            self._block("evaluator").run()
+            evaluator = self._block("evaluator")
+            evaluator.run()
+            self.notes = tuple(evaluator.state.output[0].get(f"{CommonKeys.PRED}{NOTES_SUFFIX}", ()))
         finally:
             self._one.batch = None
             # Each image gets a new one: it holds the image, and after an error ignite passes over the next run.
             self._parser.ref_resolver.remove_resolved_content("evaluator")
 
-    def enhance_large(self, item: Mapping[str, Any]) -> Size:
-        """Read, enhance and write a large image in bands; return its size."""
-        self._block("large_images").enhance(item)
+    def enhance_large(self, item: Mapping[str, Any]) -> tuple[Size, LargeResult]:
+        """Read, enhance and write a large image in bands; return its size and what there is to say about it."""
+        result: LargeResult = self._block("large_images").enhance(item)
         with tifffile.TiffFile(item["image"]) as file:
             axes, shape = image_axes(item["image"], file)
         sizes = dict(zip(axes, shape, strict=True))
-        return Size(sizes["X"], sizes["Y"], 1, sizes.get("S", 1))
+        return Size(sizes["X"], sizes["Y"], 1, sizes.get("S", 1)), result
 
     def _block(self, key: str) -> Any:
         return self._parser.get_parsed_content(key)

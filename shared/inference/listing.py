@@ -5,16 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from shared.errors import InputError
-from shared.inference.dicom.series import group_slices
+from shared.errors import InputError, NoIntensities
+from shared.inference.dicom.series import group_slices, time_series
 from shared.inference.format_table import SUPPORTED, format_of
 from shared.inference.formats import check_output, check_picture, dicom_header, output_name, series_output_name
+from shared.inference.itk_volumes import data_files
 from shared.inference.large.images import is_large
+from shared.inference.left_out import LeftOut
+from shared.inference.transforms import SCALE_WITH
+from shared.inference.walking import Refuse, images_below
+
+
+class Images(list[dict[str, Any]]):
+    """The items of an inference data set, and what lies beside them.
+
+    Attributes:
+        left_out: what the search left out.
+    """
+
+    def __init__(self, items: Iterable[dict[str, Any]] = (), left_out: LeftOut | None = None) -> None:
+        super().__init__(items)
+        self.left_out = LeftOut() if left_out is None else left_out
 
 
 def find_images(
@@ -22,19 +38,23 @@ def find_images(
     output_dir: str | None,
     output_format: str = "same",
     large_image_pixels: int | None = None,
-    refuse: Callable[[str, InputError], None] | None = None,
-) -> list[dict[str, Any]]:
+    refuse: Refuse | None = None,
+    plane: str | None = None,
+) -> Images:
     """Items of the inference data set: ``image`` is the source, ``output`` the path of its result, ``large`` whether it
     is one to enhance in bands (:class:`~shared.inference.LargeImages`).
 
-    A folder is searched with all its sub-folders, in sorted order; hidden files, files of other kinds and what lies
-    below ``output_dir`` are left out. The tree of outputs mirrors the tree of inputs. The header of every image is
-    read here, so that most bad files are found before the first result is written.
+    A folder is searched with all its sub-folders, linked ones too, in sorted order. Left out, and counted in
+    ``left_out`` of what is returned, are hidden files, files of other kinds or without an image of intensities (label
+    maps), what lies below ``output_dir``, and results of earlier runs
+    (:func:`~shared.inference.earlier_results.without_results`). The tree of outputs mirrors the tree of inputs. The
+    header of every image is read here, so that most bad files are found before the first result is written.
 
     A source is a path, or the list of the DICOM files in one folder that are the slices of one volume
     (:func:`~shared.inference.dicom.series.group_slices`). The result of such a series is a folder, or one NIfTI file,
     named by the number and description of the series. All other images have results of their own
-    (:func:`~shared.inference.formats.output_name`).
+    (:func:`~shared.inference.formats.output_name`). An item of a DICOM time series has the key ``scale_with``: the
+    files of all its volumes, which share one scale.
 
     Args:
         input: an image file or a folder. None gives an empty list, so that the workflow can be built and checked;
@@ -44,31 +64,33 @@ def find_images(
         large_image_pixels: a TIFF image of more pixels than this is a large one; None for no limit.
         refuse: is told the path of each image that cannot be enhanced, and why; it is left out then. None stops at the
             first one.
+        plane: in which volumes but DICOM are cut, as far as it is known already.
 
     Raises:
         InputError: ``output_dir`` is missing, nothing is found, an image cannot be read or not be written in the
-            format, two results would get the same name, or a result would replace a source.
+            format, two results would get the same name, or a result would replace a source or lie outside
+            ``output_dir``.
     """
+    images = Images()
     if not input:
-        return []
+        return images
     require_input(input, output_dir)
     source, target = Path(str(input)).expanduser(), Path(str(output_dir)).expanduser()
     if target.exists() and not target.is_dir():
         raise InputError(f"output_dir: {target} is a file, expected a folder")
+    search = _Search(target, output_format, large_image_pixels, refuse, plane)
     if source.is_dir():
-        images = list(_images_below(source, target, refuse))
-        if not images:
-            raise InputError(f"input: no image found in the folder {source}, expected {SUPPORTED}")
+        images += search.below(source)
+        images.left_out = search.left_out
+        if not images and not search.refused:
+            found = f"; {search.left_out}" if search.left_out else ""
+            raise InputError(f"input: no image found in the folder {source}, expected {SUPPORTED}{found}")
     elif source.exists():
-        images = [source]
+        images += search.items([source], target)
     else:
         raise InputError(f"input: {source} does not exist, expected an image file or a folder")
-    root = source if source.is_dir() else source.parent
-    items: list[dict[str, Any]] = []
-    for folder, members in groupby(images, key=lambda path: path.parent):
-        items += _items(list(members), target / folder.relative_to(root), output_format, large_image_pixels, refuse)
-    _refuse_collisions(items)
-    return items
+    _refuse_collisions(images)
+    return images
 
 
 def require_input(input: str | None, output_dir: str | None) -> None:
@@ -83,88 +105,119 @@ def require_input(input: str | None, output_dir: str | None) -> None:
         raise InputError("output_dir: not set, expected a folder: give --output_dir FOLDER")
 
 
-def _images_below(
-    folder: Path, excluded: Path, refuse: Callable[[str, InputError], None] | None
-) -> Iterator[Path]:
-    if folder.resolve() == excluded.resolve():
-        raise InputError(
-            f"output_dir: {excluded} is the input folder, expected another one: sources are not replaced"
-        )
-    for parent, folders, names in os.walk(folder):
-        here = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (here / name).resolve() != excluded.resolve()
-        )
-        for name in sorted(names):
-            path = here / name
-            if name.startswith(".") or not path.is_file():
-                continue
-            found = False
-            with _refusing(str(path), refuse):
-                found = _is_image(path)
-            if found:
-                yield path
+class _Search:
+    """One call of :func:`find_images`.
 
+    Attributes:
+        left_out: what was left out of folders.
+        refused: number of images that ``refuse`` was told of.
+    """
 
-def _is_image(path: Path) -> bool:
-    try:
-        return format_of(str(path)) is not None
-    except OSError as err:
-        raise InputError(f"{path}: cannot be read: {err}") from err
+    def __init__(
+        self, target: Path, output_format: str, limit: int | None, refuse: Refuse | None, plane: str | None
+    ) -> None:
+        self.left_out = LeftOut()
+        self.refused = 0
+        self._target = target
+        self._format = output_format
+        self._limit = limit
+        self._refuse = refuse
+        self._plane = plane
 
+    def below(self, folder: Path) -> list[dict[str, Any]]:
+        """The items of the images in a folder and its sub-folders."""
+        if folder.resolve() == self._target.resolve():
+            raise InputError(
+                f"output_dir: {self._target} is the input folder, expected another one: sources are not replaced"
+            )
+        refuse = None if self._refuse is None else self._count_refused
+        paths = images_below(folder, _is_image, self.left_out, output=self._target, refuse=refuse)
+        items: list[dict[str, Any]] = []
+        for parent, members in groupby(paths, key=lambda path: path.parent):
+            items += self.items(list(members), self._target / parent.relative_to(folder), searched=True)
+        return items
 
-def _items(
-    paths: list[Path],
-    target: Path,
-    output_format: str,
-    limit: int | None,
-    refuse: Callable[[str, InputError], None] | None,
-) -> list[dict[str, Any]]:
-    """The items of the images in one folder, in their order."""
-    headers: dict[str, Any] = {}
-    sources: dict[str, str | list[str]] = {}
-    for path in map(str, paths):
-        with _refusing(path, refuse):
-            header = dicom_header(path)
-            if header is not None:
-                headers[path] = header
+    def items(self, paths: list[Path], folder: Path, searched: bool = False) -> list[dict[str, Any]]:
+        """The items of the images in one folder, in their order.
+
+        Args:
+            paths: the images.
+            folder: of their results.
+            searched: whether they were found, and not given one by one.
+        """
+        headers: dict[str, Any] = {}
+        sources: dict[str, str | list[str]] = {}
+        for path in map(str, paths):
+            with self._refusing(path, searched):
+                header = dicom_header(path)
+                if header is not None:
+                    headers[path] = header
+                else:
+                    check_picture(path)
+                    sources[path] = path
+        groups = group_slices(headers)
+        series = {}
+        for group, files in zip(groups, time_series(groups, headers), strict=True):
+            # In the place of its first file.
+            sources[min(group)] = group if len(group) > 1 else group[0]
+            if len(files) > len(group):
+                series[min(group)] = files
+        items: list[dict[str, Any]] = []
+        names: Counter[str] = Counter()
+        for path, image in sorted(sources.items()):
+            with self._refusing(path, searched):
+                check_output(image, self._format, self._plane)
+                if isinstance(image, str):
+                    name = output_name(image, self._format)
+                else:
+                    name = series_output_name(headers[path], self._format)
+                    names[name] += 1
+                    name = _numbered(name, names[name])
+                output = self._output(path, folder, name)
+                item = {"image": image, "output": str(output), "large": self._is_large(image)}
+                items.append({**item, SCALE_WITH: series[path]} if path in series else item)
+        return items
+
+    def _output(self, source: str, folder: Path, name: str) -> Path:
+        """Path of a result; the one check that it lies in the output folder, whatever its source says or is called."""
+        output = folder / name
+        # A file replaces a link that bears its name, a folder of slices follows it.
+        place = output if os.path.isdir(output) else folder
+        is_name = name not in ("", "..") and "\0" not in name and Path(name).name == name
+        if not is_name or not place.resolve().is_relative_to(self._target.resolve()):
+            raise InputError(f"{source}: its result {output} would lie outside the output folder {self._target}")
+        return output
+
+    def _is_large(self, image: str | list[str]) -> bool:
+        if not isinstance(image, str) or not is_large(image, self._limit):
+            return False
+        if self._format != "same":
+            raise InputError(
+                f"{image}: has more than {self._limit} pixels (large_image_pixels), so that it is enhanced in bands "
+                f"and written as TIFF; expected output_format same, found {self._format}"
+            )
+        return True
+
+    @contextlib.contextmanager
+    def _refusing(self, path: str, searched: bool) -> Iterator[None]:
+        try:
+            yield
+        except InputError as err:
+            if searched and isinstance(err, NoIntensities):
+                self.left_out.no_intensities[err.kind] += 1
+            elif self._refuse is None:
+                raise
             else:
-                check_picture(path)
-                sources[path] = path
-    for group in group_slices(headers):
-        # In the place of its first file.
-        sources[min(group)] = group if len(group) > 1 else group[0]
-    items: list[dict[str, Any]] = []
-    names: Counter[str] = Counter()
-    for path, image in sorted(sources.items()):
-        with _refusing(path, refuse):
-            check_output(image, output_format)
-            is_large_one = isinstance(image, str) and is_large(image, limit)
-            if is_large_one and output_format != "same":
-                raise InputError(
-                    f"{path}: has more than {limit} pixels (large_image_pixels), so that it is enhanced in bands and "
-                    f"written as TIFF; expected output_format same, found {output_format}"
-                )
-            if isinstance(image, str):
-                name = output_name(image, output_format)
-            else:
-                name = series_output_name(headers[path], output_format)
-                names[name] += 1
-                name = _numbered(name, names[name])
-            items.append({"image": image, "output": str(target / name), "large": is_large_one})
-    return items
+                self._count_refused(path, err)
+
+    def _count_refused(self, path: str, error: InputError) -> None:
+        self.refused += 1
+        if self._refuse is not None:
+            self._refuse(path, error)
 
 
-@contextlib.contextmanager
-def _refusing(path: str, refuse: Callable[[str, InputError], None] | None) -> Iterator[None]:
-    try:
-        yield
-    except InputError as err:
-        if refuse is None:
-            raise
-        refuse(path, err)
+def _is_image(path: str) -> bool:
+    return format_of(path) is not None
 
 
 def _numbered(name: str, number: int) -> str:
@@ -194,6 +247,6 @@ def protected(sources: Iterable[Path]) -> set[Path]:
 
 
 def source_files(item: Mapping[str, Any]) -> list[Path]:
-    """Return the files of an item: one, or those of a series."""
+    """Return the files of an item: one, or those of a series; a header is followed by the files of its pixels."""
     image = item["image"]
-    return [Path(file) for file in ([image] if isinstance(image, str) else image)]
+    return [Path(image), *data_files(image)] if isinstance(image, str) else [Path(file) for file in image]

@@ -8,6 +8,7 @@ answer itself and give MONAI Label the path.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Hashable, Mapping
@@ -22,9 +23,12 @@ from numpy.typing import NDArray
 from shared.errors import InputError
 from shared.inference.bad_request import asked_by_monai_label, bad_request
 from shared.inference.formats import output_name, write_picture
+from shared.inference.modality import ANY, other_modality
 from shared.inference.picture import SourceRecord
 from shared.inference.producer import Producer
 from shared.inference.transforms import RECORD_SUFFIX
+
+logger = logging.getLogger(__name__)
 
 _EXTENSIONS = (".nii", ".nii.gz", ".nrrd")
 
@@ -86,6 +90,10 @@ class AnswerMONAILabeld(MapTransform):
         if not asked_by_monai_label(data) or str(data.get("skip_writer", False)).lower() in ("true", "1"):
             return answered
         record = SourceRecord.from_json(answered[f"{self.orig_key}{RECORD_SUFFIX}"])
+        trained_on = ANY if self.producer is None else self.producer.modality
+        warning = other_modality(trained_on, record.modality)
+        if warning is not None:
+            logger.warning("%s: %s", record.source, warning)
         with bad_request(data):
             for key in self.key_iterator(answered):
                 answered[key] = self._write(answered[key], record, answered)

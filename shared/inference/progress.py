@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
 from tqdm import tqdm
 
+from shared.inference.findings import Findings, depth_of
 from shared.inference.formats import format_of
+from shared.inference.picture import SourceRecord
+from shared.inference.producer import Producer
+from shared.inference.transforms import NOTES_SUFFIX, RECORD_SUFFIX
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -85,18 +91,27 @@ class ImageProgress:
 
 
 class InferenceProgress:
-    """An :class:`ImageProgress` over the images of an evaluator, and one closing line.
+    """An :class:`ImageProgress` over the images of an evaluator, warnings about their modality, and closing lines.
 
     Args:
         output_dir: folder that the closing line names.
         output_key: key of the paths of the results in ``engine.state.batch``.
         stream: where to write; None for standard error, where MONAI's log goes.
+        producer: what enhances the images; it tells the modality that they should have.
     """
 
-    def __init__(self, output_dir: str, output_key: str = "output", stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        output_dir: str,
+        output_key: str = "output",
+        stream: TextIO | None = None,
+        producer: Producer | None = None,
+    ) -> None:
         self.output_dir = output_dir
         self.output_key = output_key
         self.progress = ImageProgress(stream)
+        self.producer = producer or Producer()
+        self._findings = Findings(self.producer.modality)
 
     def attach(self, engine: Engine) -> None:
         """Follow ``engine``, an evaluator whose batches come from ``find_images``."""
@@ -106,16 +121,30 @@ class InferenceProgress:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._abandon)
 
     def _start(self, engine: Engine) -> None:
+        self._findings = Findings(self.producer.modality)
         self.progress.start(engine.state.epoch_length or 0)
 
     def _advance(self, engine: Engine) -> None:
         batch: Any = engine.state.batch
-        for item in batch:
+        # MONAI puts what postprocessing adds to the output, and not to the batch.
+        outputs: Any = engine.state.output if isinstance(engine.state.output, list) else [{}] * len(batch)
+        for item, output in zip(batch, outputs, strict=True):
             self.progress.advance(item[self.output_key])
+            if f"{CommonKeys.IMAGE}{RECORD_SUFFIX}" in item:
+                record = SourceRecord.from_json(item[f"{CommonKeys.IMAGE}{RECORD_SUFFIX}"])
+                self._look_at(record, output.get(f"{CommonKeys.PRED}{NOTES_SUFFIX}", ()))
+
+    def _look_at(self, record: SourceRecord, notes: Sequence[str]) -> None:
+        warning, is_first = self._findings.modality(record.modality)
+        if is_first:
+            self.progress.say(f"warning: {record.source}: {warning}; --any_modality true silences this")
+        self._findings.add(Path(record.source), depth_of(record), notes)
 
     def _close(self, engine: Engine) -> None:
         self.progress.stop()
         self.progress.say(f"{self.progress.summary()}, written to {self.output_dir}")
+        for line in self._findings.lines():
+            self.progress.say(line)
 
     def _abandon(self, engine: Engine, error: BaseException) -> None:
         self.progress.stop()

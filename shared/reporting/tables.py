@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.csv_cells import csv_lines
 from shared.metrics import mean_iou
 from shared.reporting.rows import ImageRow
 from shared.reporting.summary import metrics_of, tasks_of, versions_of
@@ -27,7 +26,8 @@ def per_image_csv(rows: Sequence[ImageRow]) -> str:
 
     Columns: `id`, `group`, `<metric>_<version>` (psnr_degraded, ..., `_region` at the end of those of a region),
     then for each task `<task>_target` and `<task>_<version>` (class indices) of a diagnosis, or
-    `<task>_mean_iou_<version>` of a segmentation. A value that an image does not have stays empty.
+    `<task>_mean_iou_<version>` of a segmentation. A value that an image does not have stays empty. An id or a group
+    that a spreadsheet would take for a formula begins with an apostrophe (:func:`~shared.csv_cells.escape_cell`).
     """
     lines = [_flat(row) for row in rows]
     quality = [_column(metric, version) for metric in metrics_of(rows) for version in versions_of(rows)]
@@ -38,11 +38,8 @@ def per_image_csv(rows: Sequence[ImageRow]) -> str:
             column for row in rows if task in row.recognition for column in _recognition_columns(row, task)
         )
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["id", "group", *quality, *tasks], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    columns = ["id", "group", *quality, *tasks]
+    return csv_lines(columns, [dict(zip(columns, columns, strict=True)), *lines], ("id", "group"))
 
 
 def quality_table(image_quality: Mapping[str, Mapping[str, float]]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.csv_cells import unescape_cell
 from shared.errors import InputError
 from shared.files import short_path
 from shared.reproduction.model import Cell
@@ -179,6 +180,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         # A line that is too short or too long has None among its values or keys.
         if None in row or None in row.values():
             raise InputError(f"{_name(path)}, line {line}: found another number of values than columns")
+        row.update({name: unescape_cell(row[name]) for name in ("id", "group")})
     if len({row["id"] for row in rows}) < len(rows):
         raise InputError(f"{_name(path)}: found an image id twice, expected unique ids")
     return rows

@@ -76,11 +76,12 @@ def series(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pngs(tmp_path: Path) -> Path:
-    """Four small images."""
+    """Four small images with little noise, which keep their contrast."""
     folder = tmp_path / "pngs"
     folder.mkdir()
     for number in range(4):
-        Image.fromarray(noise(12, 10 + number)).save(folder / f"{number}.png")
+        ramp = np.linspace(20, 200, 10 + number, dtype=np.uint8)
+        Image.fromarray(ramp + noise(12, 10 + number) // 16).save(folder / f"{number}.png")
     return folder
 
 
@@ -94,13 +95,13 @@ def make_bad() -> Callable[[Path], list[str]]:
         whole = (folder / "a.png").read_bytes()
         (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
         volume = np.ones((8, 8, 2), np.float32)
-        volume[0, 0, 0] = np.nan
-        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / "nan.nii")
+        volume[0, 0, 0] = np.inf
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / "infinite.nii")
         dataset = pydicom.dcmread(folder / "ct.dcm")
         del dataset.PixelData
         dataset.SOPInstanceUID = dataset.SeriesInstanceUID = pydicom.uid.generate_uid()
         dataset.save_as(folder / "no_pixels.dcm")
-        return ["cut.png", "empty.nii.gz", "nan.nii", "no_image.png", "no_pixels.dcm"]
+        return ["cut.png", "empty.nii.gz", "infinite.nii", "no_image.png", "no_pixels.dcm"]
 
     return make
 

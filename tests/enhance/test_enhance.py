@@ -59,7 +59,7 @@ def test_bad_files_do_not_stop_the_rest(
         assert f"failed: {rows[name]['message']}" in err
     written = [path for path in (tmp_path / "clean").rglob("*") if path.is_file()]
     assert len(written) == 6, "five results and the report, no part of a file"
-    assert "NaN" in rows["nan.nii"]["message"]
+    assert "infinite" in rows["infinite.nii"]["message"]
 
 
 def test_file_that_cannot_be_opened(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from shared.enhancement.report import COLUMNS, FAILED, OK, SKIPPED, Report, Row, read_report
 from shared.errors import InputError
 
-ROW = Row("a.png", "a.png", OK, 1.25, 10, 20, 1, 3, 2, source="5ce", model="f00")
+ROW = Row("a.png", "a.png", OK, 1.25, 10, 20, 1, 3, 2, "8 bits: 0 to 255", folder=".", source="5ce", model="f00")
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -27,8 +28,42 @@ def test_columns(tmp_path: Path) -> None:
     with open(tmp_path / "report.csv", newline="", encoding="utf-8") as file:
         header, first = csv.reader(file)
     assert header[:5] == ["file", "output", "status", "seconds", "width"]
-    assert header[5:] == ["height", "slices", "channels", "files", "message", "source", "model"]
-    assert first[:10] == ["a.png", "a.png", "ok", "1.250", "10", "20", "1", "3", "2", ""]
+    assert header[5:] == ["height", "slices", "channels", "files", "scaling", "message", "folder", "source", "model"]
+    assert first[:10] == ["a.png", "a.png", "ok", "1.250", "10", "20", "1", "3", "2", "8 bits: 0 to 255"]
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1.png", "+a", "-a", "@a", "\ta", "\ra", "\na", "\uff1da", "'=a", "''=a", "'a", "'", "a\rb"]
+)
+def test_no_name_is_a_formula_and_all_come_back(tmp_path: Path, name: str) -> None:
+    report = Report(tmp_path / "report.csv")
+    whole = replace(ROW, file=name, output=name, message=name, folder=name)
+    report.start([whole])
+    report.add(replace(whole, output=f"{name}2"))
+    with open(report.path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for column in ("file", "output", "message", "folder"):
+            assert not row[column].startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"))
+    assert read_report(report.path) == {name: whole, f"{name}2": replace(whole, output=f"{name}2")}
+
+
+OLD_COLUMNS = [name for name in COLUMNS if name not in ("scaling", "folder")]
+
+
+def test_report_of_the_version_before(tmp_path: Path) -> None:
+    """Written by version 0.3: without scaling and folder, names as they are."""
+    cells = ["a.png", "a.png", "ok", "1.250", "10", "20", "1", "3", "2", "", "5ce", "f00"]
+    (tmp_path / "report.csv").write_text(f"{','.join(OLD_COLUMNS)}\n{','.join(cells)}\nb.png,b.p")
+    assert read_report(tmp_path / "report.csv") == {"a.png": replace(ROW, scaling="", folder="")}
+
+
+def test_what_was_said_is_said_again(tmp_path: Path) -> None:
+    said = replace(ROW, message="series of 3 files; its modality is CT")
+    for _ in range(3):
+        said = said.skipped()
+    assert said.message == "up to date; series of 3 files; its modality is CT"
+    assert ROW.skipped().skipped().message == "up to date"
 
 
 def test_failed_rows_are_no_results(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_series(series: Path, tmp_path: Path, enhance: Callable[..., int], rows_
     assert len(content(tmp_path / "run")) == 3
     (row,) = rows_of(tmp_path / "clean" / "report.csv").values()
     assert row["file"] == "0.dcm"
-    assert row["message"] == "series of 3 files"
+    assert row["message"].startswith("series of 3 files; its modality is CT")
     assert tuple(int(row[key]) for key in ("width", "height", "slices", "channels")) == (26, 30, 3, 1)
     for time in (2e9, 1e9):
         os.utime(series / "1.dcm", (time, time))
@@ -96,7 +96,8 @@ def test_large_image(tmp_path: Path, enhance: Callable[..., int], monkeypatch: p
     text = (original / "configs" / "inference.json").read_text()
     assert '"large_image_pixels": 50000000' in text
     (bundle / "configs" / "inference.json").write_text(text.replace("50000000", "1000"))
-    assert enhance(source, bundle=str(bundle)) == 0
+    weights = original / "models" / "model.pt"
+    assert enhance(source, "--ckpt", weights, bundle=str(bundle)) == 0
     run_bundle("gradprom_mni152", source, tmp_path / "run", large_image_pixels=1000)
     assert content(tmp_path / "clean") == content(tmp_path / "run")
     line = (tmp_path / "clean" / "report.csv").read_text().splitlines()[1].split(",")

@@ -8,10 +8,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 
 from shared import InputError
-from shared.inference import find_images, read_picture, require_input, write_picture
+from shared.inference import find_images, listing, read_picture, require_input, write_picture
 from shared.inference.picture import SourceRecord
 
 
@@ -133,12 +134,15 @@ def test_truncated_file_is_named_and_earlier_results_stay(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite(tmp_path: Path, value: float) -> None:
-    pixels = np.zeros((4, 5), np.float32)
-    pixels[1, 2] = value
-    nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), tmp_path / "a.nii")
-    with pytest.raises(InputError, match=r"a\.nii: 1 of 20 values are NaN or infinite"):
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [(1, np.inf, "1 of 20 values are infinite"), (5, -np.inf, "5 of 20"), (20, np.nan, "20 of 20 values are NaN")],
+)
+def test_values_that_are_not_finite(tmp_path: Path, part: int, value: float, message: str) -> None:
+    pixels = np.zeros(20, np.float32)
+    pixels[:part] = value
+    nibabel.save(nibabel.Nifti1Image(pixels.reshape(4, 5), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(InputError, match=rf"a\.nii: {message}"):
         read_picture(str(tmp_path / "a.nii"))
 
 
@@ -168,3 +172,89 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"a\.png: cannot be written"):
         write_picture(str(tmp_path / "file" / "a.png"), np.zeros((1, 8, 6), np.uint8), record)
+
+
+def label_map(path: Path) -> Path:
+    nifti = nibabel.Nifti1Image(np.eye(8, dtype=np.uint8), np.eye(4))
+    nifti.header["intent_code"] = 1002
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nifti, path)
+    return path
+
+
+def test_label_maps_are_left_out_of_folders_and_refused_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    alone = label_map(folder / "labels.nii")
+    label_map(folder / "sub" / "labels.nii.gz")
+    with pytest.raises(InputError, match=r"no image found in the folder .*in, expected PNG.*; left out: 2 label maps"):
+        find_images(str(folder), str(tmp_path / "out"))
+    image(folder / "a.png")
+    refused: list[str] = []
+    for refuse in (None, lambda path, error: refused.append(path)):
+        items = find_images(str(folder), str(tmp_path / "out"), refuse=refuse)
+        assert [Path(item["image"]).name for item in items] == ["a.png"]
+        assert str(items.left_out) == "left out: 2 label maps"
+    assert refused == []
+    with pytest.raises(InputError, match=r"labels\.nii: a label map"):
+        find_images(str(alone), str(tmp_path / "out"))
+    find_images(str(alone), str(tmp_path / "out"), refuse=lambda path, error: refused.append(path))
+    assert refused == [str(alone)]
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "b/c", "..", "", ".", "../../out/a", "\0"])
+def test_no_name_leaves_the_output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whatever a file says about itself, here about its series; the rest of the folder goes on."""
+    image(tmp_path / "in" / "a.png")
+    image(tmp_path / "in" / "b.png")
+    monkeypatch.setattr(
+        listing, "output_name", lambda source, output_format: name if str(source).endswith("b.png") else "a.png"
+    )
+    with pytest.raises(InputError, match=r"b\.png: its result .* would lie outside the output folder"):
+        find_images(str(tmp_path / "in"), str(tmp_path / "out"))
+    refused: list[str] = []
+    items = find_images(
+        str(tmp_path / "in"), str(tmp_path / "out"), refuse=lambda path, error: refused.append(Path(path).name)
+    )
+    assert [item["output"] for item in items] == [str(tmp_path / "out" / "a.png")]
+    assert refused == ["b.png"]
+
+
+def test_links_in_the_output_folder_do_not_lead_out_of_it(tmp_path: Path) -> None:
+    image(tmp_path / "in" / "sub" / "a.png")
+    (tmp_path / "out" / "within").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"a\.png: its result .*sub/a\.png would lie outside the output folder .*out"):
+        find_images(str(tmp_path / "in"), str(tmp_path / "out"))
+    (tmp_path / "out" / "sub").unlink()
+    (tmp_path / "out" / "sub").symlink_to("within")
+    assert outputs(tmp_path / "in", tmp_path / "out") == ["sub/a.png"]
+    # A folder that is itself a link, and one that is named in a roundabout way.
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert outputs(tmp_path / "in", tmp_path / "link") == ["sub/a.png"]
+    assert len(find_images(str(tmp_path / "in"), f"{tmp_path}/in/../elsewhere")) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["10:30.png", "C:x.png", "a\\b.png", "-x.png", "=1.png", "a\nb.png", "a...png", "ü .png"]
+)
+def test_odd_names_of_files_are_kept(tmp_path: Path, name: str) -> None:
+    image(tmp_path / "in" / "plain.png").rename(tmp_path / "in" / name)
+    assert outputs(tmp_path / "in", tmp_path / "out") == [name]
+
+
+def test_links_to_one_image_are_images_of_their_own(tmp_path: Path) -> None:
+    image(tmp_path / "far.png")
+    image(tmp_path / "in" / "a.png")
+    for name, target in {"b.png": "a.png", "c.png": str(tmp_path / "far.png")}.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    assert outputs(tmp_path / "in", tmp_path / "out") == ["a.png", "b.png", "c.png"]
+
+
+def test_pixels_beside_their_header_are_not_left_out(tmp_path: Path) -> None:
+    volume = SimpleITK.GetImageFromArray(np.zeros((3, 4, 5), np.uint8))
+    (tmp_path / "in").mkdir()
+    SimpleITK.WriteImage(volume, tmp_path / "in" / "v.mhd")
+    items = find_images(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert [Path(item["image"]).name for item in items] == ["v.mhd"]
+    assert not items.left_out
