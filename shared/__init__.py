@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.errors import InputError, show_errors_last
-from shared.packaging.location import find_package, nearest
+from shared.packaging.location import check_version, find_package, nearest
+from shared.running import find_running, running_folder
 
 __version__ = "0.3.0"
 
@@ -26,28 +27,39 @@ def bundle_names() -> list[str]:
 def bundle_root(name: str, shared_version: str | None = None, folder: str | None = None) -> str:
     """Return the folder of a bundle, wherever the command was started.
 
-    In the repository that is ``<repository>/bundles/<name>``, found from where this package lies. A packaged bundle
-    has a copy of this package beside its configurations; which folder is its own, ``find_package`` tells.
+    Asked by a bundle's configuration, that is the folder whose configuration MONAI evaluates, wherever it lies and
+    whatever it is called. The name decides only where no file is known, as from Python or by a parser that belongs to
+    no workflow: ``<repository>/bundles/<name>``, found from where this package lies, or a package of this name, as
+    ``find_package`` finds it.
 
     Args:
         name: the bundle's folder name, for example ``gradprom_isic``.
         shared_version: of a packaged bundle: the version of this package that it was made with.
-        folder: of a packaged bundle: where its configuration was read from, as far as that is known.
+        folder: of a packaged bundle: what its configuration says of where it was read from.
 
     Raises:
         InputError: when there is no such bundle, when two packages could be meant, or when a packaged bundle was made
             with another version of this package than the one that the process has imported.
     """
-    if shared_version is not None or not _BUNDLES.is_dir():
-        try:
-            return str(find_package(name, _HOME, __version__, shared_version, folder))
-        except InputError:
-            # A packaged configuration asks before check_configuration has run, and MONAI wraps the answer.
+    try:
+        found = running_folder(name)
+        if found is None:
+            packaged = shared_version is not None or not _BUNDLES.is_dir()
+            found = find_package(name, _HOME, folder) if packaged else _in_repository(name)
+        if shared_version is not None:
+            check_version(found, shared_version, __version__, _HOME)
+    except InputError:
+        if find_running() is not None:
+            # A configuration asks before check_configuration has run, and MONAI wraps the answer.
             show_errors_last()
-            raise
-    found = _BUNDLES / name
-    if not (found / "configs").is_dir():
+        raise
+    return str(found)
+
+
+def _in_repository(name: str) -> Path:
+    folder = _BUNDLES / name
+    if not (folder / "configs").is_dir():
         known = bundle_names()
         names = ", ".join(known) or "none"
-        raise InputError(f"bundle {name!r}: no folder {found}; bundles found: {names}{nearest(name, known)}")
-    return str(found)
+        raise InputError(f"bundle {name!r}: no folder {folder}; bundles found: {names}{nearest(name, known)}")
+    return folder

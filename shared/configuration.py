@@ -1,28 +1,27 @@
 """Checks a bundle's configuration before anything long begins, and keeps a copy of what is run.
 
 MONAI accepts a misspelt override silently, and the command line passes ``--resume false`` as the string 'false'.
-There is no hook to check either, so the first entry of a run's list is :func:`check_configuration`, which finds the
-running ``ConfigWorkflow`` on the call stack. It is the only code of its kind here.
+There is no hook to check either, so the first entry of a run's list is :func:`check_configuration`, which asks
+:mod:`shared.running` for the ``ConfigWorkflow`` on the call stack.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
-from monai.utils import ensure_tuple
 
 from shared import provenance, update_rules
 from shared.degradations import BicubicDownsample
 from shared.errors import InputError, show_errors_last
+from shared.overlays import OVERLAYS, check_overlays
+from shared.running import Running, find_running
 from shared.settings import SETTINGS
 
 INJECTED = frozenset([*DEFAULT_MLFLOW_SETTINGS["configs"], "displayable_configs"])  # type: ignore[misc]
@@ -41,16 +40,15 @@ def check_configuration(save_as: str | None = None) -> None:
         InputError: naming the key that is unknown or whose value is outside its range.
     """
     show_errors_last()
-    frame = inspect.currentframe()
-    workflow, arguments = _running_workflow(frame)
-    del frame
-    if workflow is None:
+    running = find_running()
+    if running is None or running.workflow is None:
         return
-    parser = workflow.parser
-    content = parser.get()
-    check_keys(content, _known_keys(workflow, arguments))
+    parser = running.parser
+    check_overlays()
+    check_keys(parser.get(), _known_keys(running))
     check_settings(parser)
     check_strategy(parser)
+    check_validation(parser)
     check_enlargement(parser)
     if save_as is not None:
         provenance.write_json(resolved(parser), save_as)
@@ -60,12 +58,13 @@ def check_keys(content: Mapping[str, Any], known: Iterable[str]) -> None:
     """Compare the top-level keys of a merged configuration with those its files define.
 
     Raises:
-        InputError: for the first key that no file defines, with the nearest one that exists.
+        InputError: for the first key that no file defines, with the nearest one that this configuration has.
     """
     known = set(known)
     for key in content:
         if key not in known and not key.startswith("_"):
-            close = get_close_matches(key, [*SETTINGS, *known], n=1)
+            there = [each for each in content if each in known - INJECTED]
+            close = _nested(key, {each: content[each] for each in there}) or get_close_matches(key, there, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(f"override {key!r}: found no such key in the configuration{hint}")
 
@@ -89,6 +88,19 @@ def check_strategy(parser: ConfigParser) -> None:
     """
     if "strategy" in parser.get() and (strategy := parser.get_parsed_content("strategy")) != "none":
         update_rules.get(strategy)
+
+
+def check_validation(parser: ConfigParser) -> None:
+    """Check that a run validates at all: only a validation gives it weights to keep.
+
+    Raises:
+        InputError: ``val_interval`` is larger than ``max_epochs``.
+    """
+    content = parser.get()
+    if {"val_interval", "max_epochs"} <= content.keys():
+        interval, epochs = (parser.get_parsed_content(key) for key in ("val_interval", "max_epochs"))
+        if interval > epochs:
+            raise InputError(f"val_interval: expected at most max_epochs {epochs}, found {interval}")
 
 
 def check_enlargement(parser: ConfigParser) -> None:
@@ -128,29 +140,31 @@ def _is_setting(key: str, parser: ConfigParser) -> bool:
     return key in SETTINGS or key in ("bundle_root", "dataset_dir", "phantom", "ckpt_dir", "output_dir")
 
 
-def _running_workflow(frame: FrameType | None) -> tuple[ConfigWorkflow | None, dict[str, Any]]:
-    """Return the workflow on the call stack and the arguments of ``monai.bundle.run`` (empty from Python)."""
-    workflow = None
-    while frame is not None:
-        candidate = frame.f_locals.get("self")
-        if workflow is None and isinstance(candidate, ConfigWorkflow):
-            workflow = candidate
-        if workflow is not None and frame.f_globals.get("__name__") == "monai.bundle.scripts":
-            return workflow, dict(frame.f_locals)
-        frame = frame.f_back
-    return workflow, {}
+def _nested(key: str, content: Any, id: str = "") -> list[str]:
+    """Return the ids that end with a key, as ``gradprom#warmup`` does with ``warmup``."""
+    if not isinstance(content, Mapping):
+        return []
+    found = []
+    for name, value in content.items():
+        found += [f"{id}{name}"] if id and name == key else []
+        found += _nested(key, value, f"{id}{name}#")
+    return found
 
 
-def _known_keys(workflow: ConfigWorkflow, arguments: Mapping[str, Any]) -> set[str]:
-    files = arguments.get("config_file")
-    if files is None and arguments.get("args_file") is not None:
-        files = ConfigParser.load_config_file(arguments["args_file"]).get("config_file")
-    if files is None:
-        # From Python the files are not to be known: every key of this bundle and of the overlays is fine.
-        files = [*Path(workflow.config_root_path).glob("*.json"), *Path(__file__).parent.glob("configs/*.json")]
-    if isinstance(files, str):
-        files = [name.strip() for name in files.split(",")]
-    keys = set(INJECTED)
-    for file in ensure_tuple(files):
-        keys |= {key.lstrip("+").replace("::", "#").split("#")[0] for key in ConfigParser.load_config_file(file)}
-    return keys
+def _known_keys(running: Running) -> set[str]:
+    """Return the top-level keys of a configuration's files, and those that MONAI itself adds.
+
+    From Python the files are not known: they are among those of the bundle and the overlays whose keys are all there.
+    """
+    if running.files:
+        files = [_top_level(file) for file in running.files]
+    else:
+        there = running.parser.get().keys()
+        candidates = [*(running.config_root or OVERLAYS).glob("*.json"), *OVERLAYS.glob("*.json")]
+        files = [keys for keys in map(_top_level, candidates) if keys <= there]
+    return set(INJECTED).union(*files)
+
+
+def _top_level(file: str | Path) -> set[str]:
+    keys = (key.lstrip("+").replace("::", "#").split("#")[0] for key in ConfigParser.load_config_file(file))
+    return {key for key in keys if not key.startswith("_")}

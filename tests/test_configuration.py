@@ -14,6 +14,25 @@ def test_unknown_key_names_the_nearest():
         check_keys({"max_epochs": 3, "max_epoch": 4}, {"max_epochs"})
 
 
+@pytest.mark.parametrize(("key", "content", "hint"), [
+    ("warmup", {"gradprom": {"warmup": 0.1}, "amp": False}, "; did you mean 'gradprom#warmup'?"),
+    ("warmup", {"network_def": {}}, ""),
+    ("tracking_urj", {"batch_size": 1}, ""),
+])
+def test_hints_are_keys_that_this_configuration_has(key, content, hint):
+    """``warmup`` is a setting of other bundles, ``tracking_uri`` a key that MONAI may add."""
+    with pytest.raises(InputError) as caught:
+        check_keys({key: 1, **content}, {*content, *INJECTED})
+    assert str(caught.value) == f"override {key!r}: found no such key in the configuration{hint}"
+
+
+def test_key_of_a_file_that_was_not_read_is_unknown_from_python(bundle):
+    (bundle.with_name("inference.json")).write_text(json.dumps({"plane": "axial", "overlap": 0.5}))
+    with pytest.raises(RuntimeError) as caught:
+        run(bundle, plane="coronal")
+    assert message_of(caught.value) == "override 'plane': found no such key in the configuration"
+
+
 def test_keys_of_tracking_and_private_keys_pass():
     check_keys({"tracking_uri": "x", "experiment_name": "y", "_meta_": {}}, INJECTED)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.bundle.properties import InferProperties, TrainProperties
 from monai.utils import BundleProperty, BundlePropertyConfig
 
+import shared
 from shared.conformance.bundle import Bundle
 from shared.conformance.result import Result
 from shared.errors import message_of
@@ -32,7 +34,8 @@ INFERENCE_IDS = ("output_dir", "dataset#data", "handlers", "preprocessing", "pos
 def check_identifiers(bundle: Bundle) -> Result:
     """MONAI's required ids, the Model Zoo's, and no reference to an id that is not there.
 
-    ``bundle_root`` must also be the folder itself: a bundle that was copied, not packaged, would read another's files.
+    ``bundle_root`` must also be the folder itself, whatever it is called: a bundle that was copied would read another's
+    files.
     """
     failures: dict[str, str] = {}
     for names, kind in WORKFLOWS.items():
@@ -43,7 +46,7 @@ def check_identifiers(bundle: Bundle) -> Result:
         expected = dict.fromkeys([*_required(required), *optional])
         lines = [f"{id}: found no such id, expected one of MONAI's {kind} workflow"
                  for id in expected if id not in parser]
-        lines += [*_dangling(parser), *_root_failures(bundle, names[0])]
+        lines += [*_dangling(parser), *_root_failures(bundle, names[0], kind)]
         # What is wrong with train.json is wrong with its overlay, too: it is said of train.json alone.
         failures = {**{line: f"configs/{names[-1]}.json: {line}" for line in lines}, **failures}
     return Result.of(list(failures.values()))
@@ -103,20 +106,30 @@ def _leaves(value: Any, id: str) -> Iterable[tuple[str, str]]:
                 yield from _leaves(item, f"{id}#{key}".lstrip("#"))
 
 
-def _root_failures(bundle: Bundle, name: str) -> list[str]:
+def _root_failures(bundle: Bundle, name: str, kind: str) -> list[str]:
     """Whether ``bundle_root``, as it is written, is the folder, for who stands in it."""
-    parser = ConfigParser(bundle.config(name))
-    if "bundle_root" not in parser:
+    if "bundle_root" not in bundle.config(name):
         return []
     with contextlib.chdir(bundle.folder):
         try:
-            found = parser.get_parsed_content("bundle_root")
+            workflow = ConfigWorkflow(str(bundle.path(name)), logging_file=False, workflow_type=kind)
+            parsers = [workflow.parser]
+            if bundle.is_package or _is_in_repository(bundle):
+                # One that belongs to no workflow has only the name to go by.
+                parsers.append(ConfigParser(bundle.config(name)))
+            found = [parser.get_parsed_content("bundle_root") for parser in parsers]
         except Exception as err:  # MONAI evaluates anything, which raises anything
             return [f"bundle_root: {message_of(err)}"]
-        try:
-            same = bundle.folder.samefile(found)
-        except (OSError, TypeError):
-            same = False
-    if same:
-        return []
-    return [f"bundle_root: found {found!r}, expected {bundle.folder}; scripts/package.py makes movable bundles"]
+        other = [each for each in found if not _is_same(bundle.folder, each)]
+    return [f"bundle_root: found {other[0]!r}, expected {bundle.folder}"] if other else []
+
+
+def _is_in_repository(bundle: Bundle) -> bool:
+    return bundle.name in shared.bundle_names() and _is_same(bundle.folder, shared.bundle_root(bundle.name))
+
+
+def _is_same(folder: Path, found: Any) -> bool:
+    try:
+        return folder.samefile(found)
+    except (OSError, TypeError):
+        return False

@@ -13,11 +13,11 @@ WIDTH = 120
 def localise(config: Mapping[str, Any], name: str, shared_version: str) -> dict[str, Any]:
     """Return a configuration that finds the package it lies in; one without a bundle_root is an overlay and stays.
 
-    MONAI's parser does not tell a configuration where it was read from, but a ``ConfigWorkflow`` knows, and is on the
-    call stack whenever it evaluates something. One expression looks there, and the package's folder is put on
-    ``sys.path`` before anything of ``shared`` is looked up: first of all in ``initialize``, because
-    ``monai.bundle.load`` and ``create_workflow`` only initialise, and MONAI extends the path when a run begins. A bare
-    parser leaves no such trace: then ``shared.bundle_root`` searches ``sys.path`` and the working directory.
+    ``shared.bundle_root`` finds the folder, as in the repository; but it lies in the package, which must be on
+    ``sys.path`` before it is looked up: first of all in ``initialize``, because ``monai.bundle.load`` and
+    ``create_workflow`` only initialise, and MONAI extends the path when a run begins. So one expression looks for the
+    ``ConfigWorkflow`` on the call stack, as :mod:`shared.running` does, which cannot be imported yet. A bare parser
+    leaves no such trace: then ``shared.bundle_root`` searches ``sys.path`` and the working directory.
 
     ``network_def`` asks for the same, so that the version of ``shared`` is checked also where bundle_root is set from
     outside, as MONAI Label does.
@@ -51,7 +51,7 @@ def localise(config: Mapping[str, Any], name: str, shared_version: str) -> dict[
         local[key] = value
     local["bundle_root"] = "@package#root"
     local["network_def"] = {"_requires_": "@package#root", **config["network_def"]}
-    local["initialize"] = ["@package#root", "@bundle_root", *config.get("initialize", [])]
+    local["initialize"] = ["@package#root", *config.get("initialize", [])]
     return local
 
 

@@ -18,24 +18,19 @@ FILE_NAME = "package.json"
 """What names a package: lies in its folder."""
 
 
-def find_package(
-    name: str, home: Path, version: str, made_with: str | None = None, folder: str | Path | None = None
-) -> Path:
+def find_package(name: str, home: Path, folder: str | Path | None = None) -> Path:
     """Return the folder of a package.
 
-    It is the folder that its configuration was read from, where that is known; else the one package of this name in
-    the working directory or on ``sys.path``; else the package that ``shared`` was imported from.
+    It is the folder that its configuration says it was read from; else the one package of this name in the working
+    directory or on ``sys.path``; else the package that ``shared`` was imported from.
 
     Args:
         name: of the bundle.
         home: the folder that ``shared`` was imported from.
-        version: of that ``shared``.
-        made_with: version of ``shared`` that the package was made with; None is not checked.
-        folder: where the configuration was read from, if that is known.
+        folder: what the configuration says; of another package, it is passed over.
 
     Raises:
-        InputError: when there is no such package, when nothing decides between two, or when it was made with another
-            version of ``shared``.
+        InputError: when there is no such package, or when nothing decides between two.
     """
     places: list[list[str | Path]] = [[folder] if folder else [], [Path.cwd(), *sys.path], [home]]
     found = next(filter(None, (_named(name, each) for each in places)), None)
@@ -45,10 +40,24 @@ def find_package(
     if len(found) > 1:
         raise InputError(f"bundle {name!r}: found packages in {found[0]} and in {found[1]}, expected one; start in one "
                          "of them without the other on sys.path, or set bundle_root to the one that is meant")
-    if made_with is not None and made_with != version:
-        raise InputError(f"package {found[0]}: made with shared {made_with}, found shared {version}, imported from "
-                         f"{home}; start in the package's folder, in a process that has used no other")
     return found[0]
+
+
+def check_version(folder: Path, made_with: str, version: str, home: Path) -> None:
+    """Check that the process has imported the ``shared`` that a package was made with.
+
+    Args:
+        folder: of the package.
+        made_with: version of ``shared`` in the package.
+        version: of the ``shared`` that was imported.
+        home: the folder that it was imported from.
+
+    Raises:
+        InputError: naming both versions, when it has imported another one.
+    """
+    if made_with != version:
+        raise InputError(f"package {folder}: made with shared {made_with}, found shared {version}, imported from "
+                         f"{home}; start in the package's folder, in a process that has used no other")
 
 
 def is_package(folder: Path) -> bool:

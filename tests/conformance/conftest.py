@@ -17,7 +17,7 @@ from tests.scripts.loading import load_script
 
 
 class Copy:
-    """A copied bundle whose configurations say that it lies where it lies; without weights."""
+    """A copied bundle without weights."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder / name
@@ -25,8 +25,6 @@ class Copy:
         for part in ("configs", "docs"):
             shutil.copytree(source / part, self.folder / part)
         shutil.copy(source / "LICENSE", self.folder)
-        for each in ("train", "inference"):
-            self.change(each, lambda content: content.update(bundle_root=str(self.folder)))
 
     def change(self, name: str, change: Callable[[Any], Any]) -> None:
         """Change the content of a configuration."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from shared import bundle_root
 from shared.conformance import CHECKS, check_bundle
 from shared.networks import SRResNet
 from tests.conformance.conftest import Copy
@@ -104,7 +105,7 @@ STATIC: dict[str, tuple[str, Callable[[Copy], None], str]] = {
         "ids", setting("evaluate", "run", "%evaluate"), "configs/evaluate.json: run: found a reference to 'evaluate'"
     ),
     "folder of another bundle": (
-        "ids", setting("inference", "bundle_root", {"_target_": "shared.bundle_root", "name": "gradprom_isic"}),
+        "ids", setting("inference", "bundle_root", bundle_root("gradprom_isic")),
         "configs/inference.json: bundle_root: found ",
     ),
     "property under another id": (

@@ -36,7 +36,7 @@ def test_train_then_evaluate(package, tmp_path):
 @pytest.mark.parametrize("names", [[TRAINED, UNTRAINED], [UNTRAINED, TRAINED]], ids=lambda names: names[0])
 def test_packages_side_by_side(zips, tmp_path, names):
     folders = [unpack(zips[name], tmp_path / "first") for name in names]
-    folders.append(unpack(zips[TRAINED], tmp_path / "second"))
+    folders.append(unpack(zips[TRAINED], tmp_path / "second").rename(tmp_path / "second" / "under another name"))
     (tmp_path / "cwd").mkdir()
     script = Path(__file__).with_name("side_by_side.py")
     succeed([str(script), *map(str, folders)], tmp_path / "cwd")

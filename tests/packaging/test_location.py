@@ -9,7 +9,7 @@ import pytest
 
 import shared
 from shared import InputError, bundle_root
-from shared.packaging.location import find_package
+from shared.packaging.location import check_version, find_package
 from shared.packaging.manifest import Manifest
 
 
@@ -28,7 +28,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def find(home: Path, **options) -> Path:
-    return find_package("enhance", home, "1", **options)
+    return find_package("enhance", home, **options)
 
 
 def test_the_folder_that_is_known_wins(tmp_path):
@@ -79,8 +79,9 @@ def test_no_package(tmp_path):
 
 def test_another_version_names_both_folders_and_versions(tmp_path):
     package = place(tmp_path / "package", version="2")
+    check_version(package, "2", "2", tmp_path)
     with pytest.raises(InputError) as caught:
-        find(tmp_path / "home", folder=package, made_with="2")
+        check_version(package, "2", "1", tmp_path / "home")
     message = str(caught.value)
     assert f"package {package}: made with shared 2, found shared 1, imported from {tmp_path / 'home'}" in message
 
