@@ -14,10 +14,13 @@ from shared.inference.dicom.geometry import LPS_TO_RAS, pixel_spacing, uneven
 from shared.inference.dicom.reading import from_frames, read_header, to_frames
 from shared.inference.dicom.values import is_colour, rescales
 from shared.inference.layout import shown_slices
-from shared.inference.nifti import grown_affine, save, to_stored
+from shared.inference.nifti import save, to_stored
+from shared.inference.nifti_header import grown_affine
 from shared.inference.picture import SourceRecord
 from shared.inference.rasters import save_raster
-from shared.inference.resolution import raster_spacing
+from shared.inference.resolution import page_spacing, raster_spacing
+
+_DEEPEST = 2**16 - 1
 
 
 def write_dicom_as_nifti(path: str, pixels: NDArray, record: SourceRecord) -> None:
@@ -50,15 +53,26 @@ def write_raster_as_nifti(path: str, pixels: NDArray, record: SourceRecord) -> N
     Raises:
         InputError: colour of more than 8 bits.
     """
-    _save_raster(path, pixels, record, raster_spacing(record.source), 1.0, 0.0)
+    spacing = (*(raster_spacing(record.source) or (1.0, 1.0)), page_spacing(record.source) or 1.0)
+    _save_raster(path, pixels, record, spacing, 1.0, 0.0)
+
+
+def write_volume_as_nifti(path: str, pixels: NDArray, record: SourceRecord) -> None:
+    """Write a NIfTI file of an image with a place in a patient, whose values are in its unit; 2-D becomes one slice.
+
+    Raises:
+        InputError: a type that NIfTI does not have.
+    """
+    volume = pixels if pixels.ndim == 4 else pixels[..., None]
+    _save_volume(path, volume, grown_affine(np.array(record.affine), record.shape, pixels.shape[1:]), 1.0, 0.0)
 
 
 def write_as_png(path: str, pixels: NDArray, record: SourceRecord, is_dicom: bool) -> None:
     """Write a PNG file, or a folder of them, numbered from 1, for an image of several slices, frames or pages.
 
-    A PNG file is for looking at: black and white are what the network saw as 0 and 1, in 8 bits (16 for a raster of 16
-    bits, whose values stay as they are). Slices of a NIfTI volume are shown as radiologists look at them, those of
-    DICOM as they were acquired.
+    A PNG file is for looking at: black and white are what the network saw as 0 and 1, in 8 bits. A raster of more than
+    8 bits, whose range its depth tells, keeps its values in 16 bits, but that a negative becomes a positive. Slices of
+    a volume are shown as radiologists look at them, those of DICOM as they were acquired.
 
     Args:
         path: of the file, or of a folder that exists.
@@ -71,15 +85,20 @@ def write_as_png(path: str, pixels: NDArray, record: SourceRecord, is_dicom: boo
         frames = to_frames(pixels, record.affine is not None)
     else:
         frames, _ = shown_slices(pixels, np.array(record.affine), record.slice_axis)
-    for number, frame in enumerate(_shown(frames, record), start=1):
+    for number, frame in enumerate(_shown(frames, record, is_dicom), start=1):
         save_raster(str(Path(path) / f"{number:04d}.png") if is_folder else path, frame)
 
 
-def _shown(frames: NDArray, record: SourceRecord) -> NDArray:
-    is_deep = frames.dtype == np.uint16 and {record.black, record.white} == {0.0, 65535.0}
-    brightest = 65535 if is_deep else 255
+def _shown(frames: NDArray, record: SourceRecord, is_dicom: bool) -> NDArray:
+    shown = np.empty(frames.shape, np.uint8)
+    deepest = max(record.black, record.white)
+    # DICOM of fewer bits would be dark in every viewer; a raster was so before, and may be measured in again.
+    is_raster = not is_dicom and record.affine is None and record.bits is not None
+    if frames.dtype == np.uint16 and min(record.black, record.white) == 0 and (is_raster or deepest == _DEEPEST):
+        shown, brightest = shown.astype(np.uint16), deepest
+    else:
+        brightest = 255
     span = (record.white - record.black) or 1.0
-    shown = np.empty(frames.shape, np.uint16 if is_deep else np.uint8)
     for number, frame in enumerate(frames):
         share = np.clip((frame.astype(np.float64) - record.black) / span, 0, 1)
         shown[number] = np.rint(share * brightest)
@@ -90,15 +109,15 @@ def _save_raster(
     path: str,
     pixels: NDArray,
     record: SourceRecord,
-    spacing: tuple[float, float] | None,
+    spacing: tuple[float, ...] | None,
     slope: float,
     intercept: float,
 ) -> None:
     if pixels.shape[0] > 1 and pixels.dtype != np.uint8:
         raise InputError(f"{record.source}: colour of type {pixels.dtype}, expected 8 bits to write it as NIfTI")
     volume = np.swapaxes(pixels if pixels.ndim == 4 else pixels[..., None], 1, 2)
-    row, column = spacing or (1.0, 1.0)
-    affine = LPS_TO_RAS @ np.diag([column, row, 1.0, 1.0])
+    row, column, *between = spacing or (1.0, 1.0)
+    affine = LPS_TO_RAS @ np.diag([column, row, *(between or [1.0]), 1.0])
     old = (record.shape[1], record.shape[0])
     _save_volume(path, volume, grown_affine(affine, old, volume.shape[1:]), slope, intercept)
 

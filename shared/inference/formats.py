@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from shared.errors import InputError, first_line
 from shared.inference.dicom import reading
-from shared.inference.dicom.geometry import affine_of, uneven
+from shared.inference.dicom.geometry import affine_of
 from shared.inference.dicom.series import gap_in, series_name, series_of
 from shared.inference.format_table import (
     DICOM,
-    NIFTI,
     SUPPORTED,
     ImageFormat,
     format_of,
     images_in,
     require_output_format,
 )
+from shared.inference.output_limits import cannot_hold, header_of
 from shared.inference.picture import Picture, SourceRecord
 from shared.inference.producer import Producer
 from shared.inference.whole import whole_file, whole_folder
@@ -40,7 +40,8 @@ def output_name(source: Source, output_format: str = "same") -> str:
     """Name of the enhanced image: the same name, or the whole name and a suffix where the format changes.
 
     ``a.png`` gives ``a.png``, ``a.jpg`` gives ``a.jpg.png`` and, as NIfTI, ``a.dcm`` gives ``a.dcm.nii.gz``: which name
-    a file gets depends on itself alone, and files that differ in their suffix never meet. A series is named by its
+    a file gets depends on itself alone, and files that differ in their suffix never meet. A suffix that lies about the
+    content gets the right one behind it: a TIFF file called ``a.png`` gives ``a.png.tif``. A series is named by its
     number and description. Several slices as PNG files, or as DICOM files made from another format, and a series as
     DICOM or PNG files are a folder: ``a.nii.gz_slices``, ``004_T1_axial``.
 
@@ -53,10 +54,12 @@ def output_name(source: Source, output_format: str = "same") -> str:
     path = str(source)
     image_format, name = _format(path), Path(path).name
     if output_format == "same":
-        return name + image_format.output_suffix
+        return image_format.result_name(name)
     # Its own writer of that format keeps the name.
-    if image_format.writers[output_format] is image_format.writers["same"] and not image_format.output_suffix:
-        return name + ".png" if output_format == "png" and not name.lower().endswith(".png") else name
+    if image_format.writers[output_format] is image_format.writers["same"]:
+        if output_format != "png":
+            return image_format.result_name(name)
+        return name if name.lower().endswith(".png") else name + ".png"
     depth = _guard(path, lambda: image_format.depth(path))
     is_folder = output_format != "nifti" and _is_stack(depth)
     return name + (_FOLDER_SUFFIX if is_folder else _SUFFIXES[output_format])
@@ -122,43 +125,79 @@ def check_picture(source: Source) -> None:
         _guard(_name(source), lambda: series_files(source))
 
 
-def check_output(source: Source, output_format: str) -> None:
+def check_output(source: Source, output_format: str, plane: str | None = None) -> None:
     """Find out by the header whether an image can be written in a format.
+
+    Args:
+        source: the image.
+        output_format: "same", "dicom", "nifti" or "png".
+        plane: in which a volume but DICOM is cut; None where that is not known yet.
 
     Raises:
         InputError: it cannot; names the image and a format that can.
     """
     require_output_format(output_format)
+    if output_format not in ("dicom", "nifti"):
+        return
     if not _is_file(source):
-        gap = gap_in(series_files(source)) if output_format == "nifti" else None
+        reason = _gap(series_files(source)) if output_format == "nifti" else None
     else:
         path = str(source)
         image_format = _format(path)
-        gap = None
-        if output_format == "nifti" and image_format is DICOM:
-            gap = uneven([reading.read_header(path)])
-        if output_format == "dicom" and image_format is NIFTI and len(image_format.depth(path)) > 1:
-            raise InputError(f"{path}: a series of volumes, expected one image or volume to write as DICOM")
-    if gap is not None:
-        raise InputError(f"{_name(source)}: {gap}, which NIfTI cannot say; expected output_format dicom or png")
+        # In its own format nothing is lost.
+        if image_format.writers[output_format] is image_format.writers["same"]:
+            reason = None
+        elif image_format is DICOM:
+            reason = _gap([path])
+        else:
+            reason = cannot_hold(output_format, _guard(path, lambda: header_of(path, image_format.name)), plane)
+    if reason is not None:
+        raise InputError(f"{_name(source)}: {reason}")
 
 
-def read_picture(source: Source) -> Picture:
+def _gap(files: Sequence[str]) -> str | None:
+    gap = gap_in(files)
+    return None if gap is None else f"{gap}, which NIfTI cannot say; expected output_format dicom or png"
+
+
+def read_picture(source: Source, labels: bool = False) -> Picture:
     """Read an image of any supported format, or a DICOM series as one volume.
 
+    Args:
+        source: the image.
+        labels: whether the file may say that it is a label map, as a mask may.
+
     Raises:
-        InputError: as :func:`check_picture`; truncated or damaged; NaN or infinite values; names the file.
+        InputError: as :func:`check_picture`; truncated or damaged; infinite values, or none but NaN; names the file.
     """
     if _is_file(source):
-        picture = _guard(str(source), lambda: _format(str(source)).read(str(source)))
+        path, image_format = str(source), _format(str(source))
+        read = (image_format.read_labels if labels else None) or image_format.read
+        picture = _guard(path, lambda: read(path))
     else:
         files = _guard(_name(source), lambda: series_files(source))
         picture = replace(_guard(_name(source), lambda: reading.read_dicom(files)), files=tuple(files))
-    if np.issubdtype(picture.pixels.dtype, np.floating):
-        broken = picture.pixels.size - int(np.isfinite(picture.pixels).sum())
-        if broken:
-            raise InputError(f"{_name(source)}: {broken} of {picture.pixels.size} values are NaN or infinite")
-    return picture
+    return _without_gaps(picture, _name(source)) if picture.pixels.dtype.kind == "f" else picture
+
+
+def _without_gaps(picture: Picture, name: str) -> Picture:
+    """Put the darkest value in the place of missing ones (NaN), as programs that resample leave them outside.
+
+    Raises:
+        InputError: a value is infinite, or all are missing.
+    """
+    missing = np.isnan(picture.pixels)
+    count, total = int(missing.sum()), missing.size
+    infinite = int(np.isinf(picture.pixels).sum())
+    if infinite or count == total:
+        raise InputError(f"{name}: {infinite or count} of {total} values are {'infinite' if infinite else 'NaN'}")
+    if not count:
+        return picture
+    present = picture.pixels[~missing]
+    dark = present.max() if picture.inverted != (picture.slope < 0) else present.min()
+    note = f"{count} of {total} values are NaN: taken for padding and kept"
+    pixels = np.where(missing, dark, picture.pixels)
+    return replace(picture, pixels=pixels, missing=missing, notes=(*picture.notes, note))
 
 
 def write_picture(

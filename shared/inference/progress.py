@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 from tqdm import tqdm
 
+from shared.inference.decoder_output import own_lines
 from shared.inference.findings import Findings, depth_of
 from shared.inference.formats import format_of
 from shared.inference.picture import SourceRecord
@@ -57,15 +58,17 @@ class ImageProgress:
             self._written[image_format.name if image_format is not None else "other"] += 1
         if self._bar is not None and not self._bar.disable:
             self._bar.set_postfix_str(Path(path).name, refresh=False)
-            self._bar.update()
+            with own_lines():
+                self._bar.update()
         elif self._done in (1, self._total) or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.say(f"{self._done}/{self._total} {path}")
 
     def say(self, line: str) -> None:
         """Show a line without disturbing the bar."""
-        tqdm.write(line, file=self._stream())
-        self._stream().flush()
+        with own_lines():
+            tqdm.write(line, file=self._stream())
+            self._stream().flush()
 
     def stop(self) -> None:
         """Leave the bar as it is; more than once does no harm."""

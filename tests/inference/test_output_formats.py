@@ -35,10 +35,15 @@ SIZE = (37, 31)
         ("a.PNG", ("a.PNG", "a.PNG.dcm", "a.PNG.nii.gz", "a.PNG")),
         ("a.jpg", ("a.jpg.png", "a.jpg.dcm", "a.jpg.nii.gz", "a.jpg.png")),
         ("a.bmp", ("a.bmp", "a.bmp.dcm", "a.bmp.nii.gz", "a.bmp.png")),
+        ("a.gif", ("a.gif.png", "a.gif.dcm", "a.gif.nii.gz", "a.gif.png")),
         ("a.tif", ("a.tif", "a.tif.dcm", "a.tif.nii.gz", "a.tif.png")),
         ("pages.tif", ("pages.tif", "pages.tif_slices", "pages.tif.nii.gz", "pages.tif_slices")),
         ("a.nii", ("a.nii", "a.nii_slices", "a.nii", "a.nii_slices")),
         ("flat.nii.gz", ("flat.nii.gz", "flat.nii.gz.dcm", "flat.nii.gz", "flat.nii.gz.png")),
+        ("a.mha", ("a.mha", "a.mha_slices", "a.mha.nii.gz", "a.mha_slices")),
+        ("flat.MHD", ("flat.MHD", "flat.MHD.dcm", "flat.MHD.nii.gz", "flat.MHD.png")),
+        ("a.nrrd", ("a.nrrd", "a.nrrd_slices", "a.nrrd.nii.gz", "a.nrrd_slices")),
+        ("flat.nhdr", ("flat.nhdr", "flat.nhdr.dcm", "flat.nhdr.nii.gz", "flat.nhdr.png")),
         ("a.dcm", ("a.dcm", "a.dcm", "a.dcm.nii.gz", "a.dcm.png")),
         ("IM0001", ("IM0001", "IM0001", "IM0001.nii.gz", "IM0001.png")),
         ("frames.dcm", ("frames.dcm", "frames.dcm", "frames.dcm.nii.gz", "frames.dcm_slices")),
@@ -54,6 +59,10 @@ def test_every_source_in_every_format(
         write_series(source, noise(4, *SIZE, dtype="int16"))
     elif ".nii" in name:
         save_nifti(source, noise(8, 7, *((3,) if name == "a.nii" else (1,)), dtype="int16"))
+    elif name.lower().endswith((".mha", ".mhd", ".nrrd", ".nhdr")):
+        volume = SimpleITK.GetImageFromArray(noise(*((3,) if name.startswith("a") else ()), *SIZE, dtype="int16"))
+        SimpleITK.WriteImage(volume, str(tmp_path / name.lower()))
+        (tmp_path / name.lower()).rename(source)
     elif name.endswith(".tif"):
         tifffile.imwrite(source, noise(*((3,) if name == "pages.tif" else ()), *SIZE), photometric="minisblack")
     elif name == "frames.dcm":
@@ -168,6 +177,34 @@ def test_png_of_a_tiff_keeps_its_depth(tmp_path: Path, enhance: Enhance, dtype: 
     np.testing.assert_array_equal(read_picture(output).pixels, np.moveaxis(np.atleast_3d(pixels), -1, 0))
 
 
+@pytest.mark.parametrize("content_bits", [8, 12, 16])
+@pytest.mark.parametrize("colour", [True, False])
+def test_png_of_a_deep_raster_keeps_its_values(
+    tmp_path: Path, enhance: Enhance, colour: bool, content_bits: int
+) -> None:
+    """However few of the 16 bits they use; those of a negative are turned round within the bits that they use."""
+    pixels = (noise(*SIZE, *((3,) if colour else ()), dtype="int32") % 2**content_bits).astype(np.uint16)
+    pixels.flat[:2] = 0, 2**content_bits - 1
+    kinds = ["rgb"] if colour else ["minisblack", "miniswhite"]
+    for photometric in kinds:
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=photometric, metadata=None)
+        (output,) = enhance(tmp_path / "a.tif", tmp_path / "out", channels=3, output_format="png")
+        found = np.moveaxis(read_picture(output).pixels, 0, -1).squeeze()
+        assert found.dtype == np.uint16
+        expected = 2**content_bits - 1 - pixels if photometric == "miniswhite" else pixels
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_png_of_dicom_can_be_looked_at(tmp_path: Path, enhance: Enhance) -> None:
+    """12 bits stored in 16: as 16-bit PNG it would be dark in every viewer."""
+    pixels = noise(*SIZE, dtype="uint16")
+    save(image(DX, "DX", pixels, BitsStored=16), tmp_path / "a.dcm")
+    (output,) = enhance(tmp_path / "a.dcm", tmp_path / "out", output_format="png")
+    found = np.array(Image.open(output))
+    assert found.dtype == np.uint8
+    np.testing.assert_allclose(found, pixels / 4095 * 255, atol=0.51)
+
+
 def test_combinations_that_make_no_sense(tmp_path: Path, enhance: Enhance) -> None:
     source = save_nifti(tmp_path / "a.nii.gz", noise(4, 5, 6, 3, dtype="int16"))
     with pytest.raises(InputError, match=r"a\.nii\.gz: a series of volumes, expected one image or volume to write as"):
@@ -175,11 +212,10 @@ def test_combinations_that_make_no_sense(tmp_path: Path, enhance: Enhance) -> No
     deep = tmp_path / "deep.tif"
     tifffile.imwrite(deep, noise(*SIZE, 3, dtype="uint16"), photometric="rgb", metadata=None)
     for output_format, name in {"dicom": "DICOM", "nifti": "NIfTI"}.items():
-        with pytest.raises(RuntimeError) as caught:
+        with pytest.raises(InputError) as caught:
             enhance(deep, tmp_path / "out", channels=3, output_format=output_format)
-        message = str(root_cause(caught.value))
-        assert message == f"{deep}: colour of type uint16, expected 8 bits to write it as {name}"
-    assert list((tmp_path / "out").iterdir()) == []
+        assert str(caught.value) == f"{deep}: colour of type uint16, expected 8 bits to write it as {name}"
+    assert not (tmp_path / "out").exists()
     sheared = TILTED @ np.array([[1, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     source = save_nifti(tmp_path / "b.nii.gz", noise(4, 5, 6), sheared)
     with pytest.raises(RuntimeError) as caught:

@@ -30,6 +30,7 @@ from shared.inference.large.unfinished import Unfinished
 from shared.inference.orientation import Grid
 from shared.inference.picture import Intensities
 from shared.inference.scaling import IntensityScaling
+from shared.inference.signatures import contents, has_suffix
 from shared.inference.tiff import image_axes
 from shared.inference.tiff_metadata import kept_options
 
@@ -43,9 +44,9 @@ def is_large(path: str, limit: int | None) -> bool:
     The header is read and nothing else. A stack of pages is no large image, however many pixels it has, nor is what
     cannot be read: to say so is up to the ordinary reader.
     """
-    if limit is None or not str(path).lower().endswith(_SOURCE_SUFFIXES):
-        return False
     try:
+        if limit is None or not _is_tiff(str(path)):
+            return False
         with tifffile.TiffFile(path) as file:
             axes, shape = image_axes(path, file)
     # Damaged headers raise nearly anything.
@@ -53,6 +54,12 @@ def is_large(path: str, limit: int | None) -> bool:
         return False
     sizes = dict(zip(axes, shape, strict=True))
     return not set(axes) - set("YXS") and sizes["Y"] * sizes["X"] > limit
+
+
+def _is_tiff(path: str) -> bool:
+    """Whether a file is read as TIFF, whatever it is called; a DICOM file may begin as one."""
+    found = contents(path)
+    return "TIFF" in found and ("DICOM" not in found or has_suffix(path, _SOURCE_SUFFIXES))
 
 
 @dataclass(frozen=True)
