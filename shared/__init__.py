@@ -11,7 +11,7 @@ from shared.errors import InputError, show_errors_last
 from shared.packaging.location import check_version, find_package, nearest
 from shared.running import find_running, running_folder
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = ["InputError", "__version__", "bundle_names", "bundle_root"]
 

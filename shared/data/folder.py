@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.data.folders import read_table, require_all, table_columns
-from shared.data.slices import ImageContent, check_plane, image_content, mask_content, stem
+from shared.data.folder_classes import class_names_of, read_classes
+from shared.data.folder_files import image_files
+from shared.data.folders import require_all
+from shared.data.image_sizes import exif_orientation, why_turned
+from shared.data.mask_values import ValueUse, doubt_about, mask_values
+from shared.data.shared_ranges import SharedRange, shared_ranges
+from shared.data.slices import ImageContent, check_plane, image_content, mask_content
 from shared.data.splits import SECTIONS, check_choice, select_section
 from shared.errors import InputError
-from shared.inference.formats import SUPPORTED, format_of
+from shared.inference.left_out import LeftOut
+from shared.inference.scaling import IntensityScaling
 
 logger = logging.getLogger("shared.data")
 
 MIN_SIDE = 16
 """Smallest height and width of an image, in pixels: a window of SSIM has to fit."""
-
-MAX_MASK_CLASSES = 64
-"""With more distinct values a file is no mask, or one that JPEG compression or interpolation has spoilt."""
 
 MIN_GROUPS = 3
 
@@ -48,25 +51,41 @@ class FolderContents:
         references: the images, sorted by id.
         class_names: classes of the table by index; empty without.
         mask_values: values of all masks by class index; empty without.
+        ranges: what the images of each kind share that are scaled by a number of bits.
+        left_out: what is not taken of the folders of images and masks, by the key that names the folder.
     """
 
     references: tuple[Reference, ...]
     class_names: tuple[str, ...]
     mask_values: tuple[int, ...]
+    ranges: Mapping[str, SharedRange] = field(default_factory=dict)
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
         """1 when every image is grey (also grey stored as colour), else 3."""
         return 3 if any(reference.content.colour for reference in self.references) else 1
 
+    @property
+    def intensity_ranges(self) -> dict[str, str]:
+        """Which stored values of the images of each kind go to 0 and 1, in words: ``12 bits: 0 to 4095``."""
+        return {kind: shared.scale for kind, shared in self.ranges.items()}
+
 
 def survey(
-    dataset_dir: PathLike, masks: PathLike | None = None, classes: PathLike | None = None, plane: str = "axial"
+    dataset_dir: PathLike,
+    masks: PathLike | None = None,
+    classes: PathLike | None = None,
+    plane: str = "axial",
+    scaling: IntensityScaling | None = None,
 ) -> FolderContents:
     """Read the whole folder once and check that its parts fit together, before anything long begins.
 
+    The log says which range the images of one kind share and which classes the masks have, and warns of masks whose
+    values are hardly classes.
+
     Images are the files of ``<dataset_dir>/images`` where there is such a folder, else of ``<dataset_dir>``, with
-    sub-folders; PNG, JPEG, BMP, TIFF, NIfTI and DICOM. What is not given is taken from ``<dataset_dir>/masks`` and
+    sub-folders, of any format that inference reads. What is not given is taken from ``<dataset_dir>/masks`` and
     ``<dataset_dir>/classes.csv`` where they exist, or from beside a folder that is itself called ``images``. A mask
     has its image's name and sub-folder, in any format. Its values need not be 0, 1, 2, …: the distinct values of all
     masks, in ascending order, are the classes (0 and 255 become 0 and 1).
@@ -77,28 +96,64 @@ def survey(
     An image's group (patient, lesion) is the table's; without that column the first sub-folder it lies in; at the
     top of the folder each image is its own. All slices of a volume belong to one group.
 
+    Images of one kind (format, stored type, DICOM's modality, colour) that the rule scales by a number of bits share
+    the smallest range that holds the values of all.
+
     Args:
         dataset_dir: the folder.
         masks: folder of masks.
         classes: comma-separated file.
         plane: in which volumes are cut.
+        scaling: rule that maps stored intensities to [0, 1]; None for the default rule.
 
     Raises:
         InputError: a folder is missing, a file or has no image; two files with one name; a file that cannot be read;
             an image without mask, class or group or the other way round; a mask of another size; nothing to tell
-            apart; fewer than three groups.
+            apart; fewer than three groups; an image that needs more bits than the rule's.
     """
+    contents, found = _survey(dataset_dir, masks, classes, plane, scaling)
+    for key, left_out in contents.left_out.items():
+        if left_out:
+            logger.info(f"{key}: {left_out}")
+    for kind, shared in contents.ranges.items():
+        logger.info(f"{shared.bits} of {shared.stored_bits} bits: {kind}, {shared.files} file(s)")
+    if found:
+        numbers = ", ".join(map(str, range(len(found))))
+        logger.info(f"masks: values {', '.join(map(str, found))} are classes {numbers}")
+    with_mask = [reference for reference in contents.references if reference.mask is not None]
+    doubt = doubt_about(found, len(with_mask))
+    if doubt is not None:
+        logger.warning(f"masks: {doubt}")
+    turned = [one.path for one in with_mask if exif_orientation(one.path) != 1 == exif_orientation(str(one.mask))]
+    if turned:
+        logger.warning(
+            f"masks: {len(turned)} image(s) are turned upright by their EXIF orientation, first '{turned[0]}'; "
+            "their masks must be upright as they are stored"
+        )
+    return contents
+
+
+def _survey(
+    dataset_dir: PathLike,
+    masks: PathLike | None,
+    classes: PathLike | None,
+    plane: str,
+    scaling: IntensityScaling | None = None,
+) -> tuple[FolderContents, dict[int, ValueUse]]:
+    """What :func:`survey` returns, and where the values of the masks occur; nothing is logged."""
     check_plane(plane)
     root, masks, table = _places(dataset_dir, masks, classes)
-    images = _files(root, skip=masks, name="dataset_dir")
-    labels = {} if masks is None else _files(masks, skip=None, name="masks")
+    left_out = {"dataset_dir": LeftOut(), "masks": LeftOut()}
+    used = {path for path in (masks, table) if path is not None}
+    images = image_files(root, used, "dataset_dir", left_out["dataset_dir"])
+    labels = {} if masks is None else image_files(masks, set(), "masks", left_out["masks"])
     if masks is not None:
         require_all(images, labels, "mask", masks)
         stray = [path for name, path in labels.items() if name not in images]
         if stray:
             raise InputError(f"masks: {len(stray)} mask(s) without image in '{root}', first '{stray[0]}'")
-    rows = {} if table is None else _read_classes(table, images, root)
-    class_names = _class_names(rows, table)
+    rows = {} if table is None else read_classes(table, images, root)
+    class_names = class_names_of(rows, table)
     references = []
     for name, path in images.items():
         content = _checked_content(path, labels.get(name), plane)
@@ -108,7 +163,10 @@ def survey(
         references.append(Reference(name, path, group, labels.get(name), label, content))
     if len({reference.group for reference in references}) < MIN_GROUPS:
         raise InputError(_too_few_groups(root, references))
-    return FolderContents(tuple(references), class_names, _mask_values(labels, plane))
+    values = mask_values(labels, plane)
+    stored = ((reference.path, reference.content.stored) for reference in references)
+    ranges = shared_ranges(stored, scaling if scaling is not None else IntensityScaling())
+    return FolderContents(tuple(references), class_names, tuple(values), ranges, left_out), values
 
 
 def datalist(
@@ -141,7 +199,7 @@ def datalist(
         InputError: as :func:`survey`; unknown section.
     """
     check_choice("section", section, SECTIONS)
-    contents = survey(dataset_dir, masks, classes, plane)
+    contents, _ = _survey(dataset_dir, masks, classes, plane)
     items = [item for reference in contents.references for item in _items(reference)]
     selected = select_section(items, section, seed=seed)
     if limit is not None and limit < len(selected):
@@ -189,66 +247,6 @@ def _require_folder(key: str, folder: Path) -> None:
         raise InputError(f"{key}: expected a folder of images, found {found} at '{folder}'")
 
 
-def _files(root: Path, skip: Path | None, name: str) -> dict[str, str]:
-    """Map id to path, sorted by id, for all images below a folder; hidden files and ``skip`` are left out."""
-    found: dict[str, str] = {}
-    excluded = None if skip is None else skip.resolve()
-    for parent, folders, names in os.walk(root, followlinks=True):
-        here = Path(parent)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and (here / f).resolve() != excluded)
-        for path in (here / file for file in sorted(names) if not file.startswith(".")):
-            if not path.is_file() or format_of(str(path)) is None:
-                continue
-            key = (path.relative_to(root).parent / stem(path)).as_posix()
-            if key in found:
-                raise InputError(f"{name}: '{path}' and '{found[key]}' have the same name but for the suffix")
-            found[key] = str(path)
-    if not found:
-        raise InputError(f"{name}: no image found in the folder '{root}', expected {SUPPORTED}")
-    return dict(sorted(found.items()))
-
-
-def _read_classes(table: Path, images: Mapping[str, str], root: Path) -> dict[str, dict[str, str]]:
-    """Map an image's id to its row."""
-    columns = [name for name in ("class", "group") if name in table_columns(table)]
-    if not columns:
-        raise InputError(f"classes: '{table}' has neither a column class nor a column group")
-    aliases = _aliases(images, root)
-    rows: dict[str, dict[str, str]] = {}
-    for row in read_table(table, ("image", *columns)):
-        names = aliases.get(row["image"].replace("\\", "/"), set())
-        if len(names) != 1:
-            found = f"{len(names)} images of that name" if names else "no such image"
-            raise InputError(f"classes: '{table}' names '{row['image']}', found {found} in '{root}'")
-        (name,) = names
-        if rows.setdefault(name, row) != row:
-            raise InputError(f"classes: '{table}' has two rows for the image '{name}' that differ")
-    for column in columns:
-        require_all(images, (name for name, row in rows.items() if row[column]), column, table)
-    return rows
-
-
-def _aliases(images: Mapping[str, str], root: Path) -> dict[str, set[str]]:
-    """What a table may call an image: its path or name, with or without suffix; to the ids that it may mean."""
-    aliases: dict[str, set[str]] = {}
-    for name, path in images.items():
-        relative = Path(path).relative_to(root).as_posix()
-        for alias in {name, relative, Path(path).name, stem(Path(path))}:
-            aliases.setdefault(alias, set()).add(name)
-    # A full path always means its own image, also where a sub-folder repeats the name.
-    return aliases | {name: {name} for name in images} | {
-        Path(path).relative_to(root).as_posix(): {name} for name, path in images.items()
-    }
-
-
-def _class_names(rows: Mapping[str, Mapping[str, str]], table: Path | None) -> tuple[str, ...]:
-    found = {row["class"] for row in rows.values() if "class" in row}
-    if len(found) == 1:
-        raise InputError(f"classes: '{table}' has one class only ('{found.pop()}'), expected at least two")
-    numbers = all(name.lstrip("-").isdigit() for name in found)
-    return tuple(sorted(found, key=int) if numbers else sorted(found))
-
-
 def _checked_content(path: str, mask: str | None, plane: str) -> ImageContent:
     content = image_content(path, plane)
     if not content.slices:
@@ -257,27 +255,15 @@ def _checked_content(path: str, mask: str | None, plane: str) -> ImageContent:
     if min(height, width) < MIN_SIDE:
         raise InputError(f"{path}: found {width}x{height} pixels, expected at least {MIN_SIDE}x{MIN_SIDE}")
     if mask is not None and (shape := mask_content(mask, plane).shape) != content.shape:
-        raise InputError(f"{mask}: found a mask of {_size(shape)}, but its image '{path}' has {_size(content.shape)}")
+        found, expected = _size(shape), _size(content.shape)
+        turned = why_turned(path, shape, content.shape)
+        raise InputError(f"{mask}: found a mask of {found}, but its image '{path}' has {expected}{turned}")
     return content
 
 
 def _size(shape: tuple[int, ...]) -> str:
     height, width, slices = shape
     return f"{width}x{height} pixels" + (f" and {slices} slices" if slices > 1 else "")
-
-
-def _mask_values(masks: Mapping[str, str], plane: str) -> tuple[int, ...]:
-    values: set[int] = set()
-    for path in masks.values():
-        values.update(mask_content(path, plane).values)
-        if len(values) > MAX_MASK_CLASSES:
-            raise InputError(
-                f"masks: more than {MAX_MASK_CLASSES} different values, reached at '{path}', expected 0 and 255, or "
-                "the index of a class; JPEG compression and smooth resizing spoil masks"
-            )
-    if len(values) == 1:
-        raise InputError(f"masks: all masks hold the value {values.pop()} alone, expected at least two classes")
-    return tuple(sorted(values))
 
 
 def _too_few_groups(root: Path, references: list[Reference]) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shared.errors import InputError
+
+SEPARATORS = {";": "semicolon", "\t": "tab", "|": "vertical bar", ",": "comma"}
+"""Characters that programs put between the columns of a table."""
 
 
 def existing_dataset(dataset_dir: str | os.PathLike[str], source: str) -> Path:
@@ -105,9 +109,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read the named columns of a comma-separated file; spaces, CRLF and a byte-order mark do not matter.
 
     Raises:
-        InputError: unreadable, a column is missing, or a row is shorter than the header.
+        InputError: unreadable, another separator than the comma, a column is missing, or a row is shorter than the
+            header.
     """
-    rows = _rows(path)
+    rows = _rows(path, columns)
     header = rows[0] if rows else []
     missing = [column for column in columns if column not in header]
     if missing:
@@ -123,19 +128,46 @@ def table_columns(path: Path) -> list[str]:
     """Return the names of the columns of a comma-separated file.
 
     Raises:
-        InputError: unreadable.
+        InputError: unreadable, or another separator than the comma.
     """
     return next(iter(_rows(path)), [])
 
 
-def _rows(path: Path) -> list[list[str]]:
+def other_separator(header: str, columns: Sequence[str]) -> str | None:
+    """Return what separates the names in the first line of a table, where it is not the comma; None where it is.
+
+    Args:
+        header: the line.
+        columns: names that are looked for; where there are none, the more frequent separator counts.
+    """
+    stated = header.strip().strip('"').lower()
+    if stated.startswith("sep=") and len(stated) == len("sep=;"):  # a line of its own that Excel reads and writes
+        return None if stated[-1] == "," else stated[-1]
+    cells = {separator: [cell.strip().strip('"') for cell in header.split(separator)] for separator in SEPARATORS}
+    held = {separator: sum(column in found for column in columns) for separator, found in cells.items()}
+    best = max(SEPARATORS, key=lambda separator: (held[separator], len(cells[separator])))
+    is_better = (held[best], len(cells[best])) > (held[","], len(cells[","]))
+    return best if is_better and held[","] < max(len(columns), 1) else None
+
+
+def in_words(separator: str) -> str:
+    """Return a separator with its name: ``';' (semicolon)``."""
+    return f"{separator!r} ({SEPARATORS[separator]})" if separator in SEPARATORS else repr(separator)
+
+
+def _rows(path: Path, columns: Sequence[str] = ()) -> list[list[str]]:
     """All rows that are not empty, the header first."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+            text = file.read()
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""))]
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise InputError(f"'{path}' cannot be read as a comma-separated table: {err}") from err
-    return [row for row in rows if any(row)]
+    separator = other_separator(next((line for line in text.splitlines() if line.strip()), ""), columns)
+    if separator is not None:
+        raise InputError(f"'{path}': its columns are separated by {in_words(separator)}, expected {in_words(',')}")
+    filled = [row for row in rows if any(row)]
+    return filled[1:] if filled and filled[0] == ["sep=", ""] else filled
 
 
 def require_all(ids: Iterable[str], known: Iterable[str], missing: str, where: str | os.PathLike[str]) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.data.folders import existing_dataset, files_by_stem, read_table, require_all
+from shared.data.image_sizes import image_size
 from shared.data.label_maps import EXTENSION, read_nuclei
-from shared.data.loading import image_size
 from shared.data.locations import SOURCES
 from shared.data.splits import SECTIONS, SPLITS, check_choice, split_groups
 from shared.errors import InputError

@@ -1,4 +1,4 @@
-"""Read images into [0, 1] and masks into class indices, with errors that name the file."""
+"""Read images into [0, 1], as inference does, and masks into class indices, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from shared.data.label_maps import is_label_map, map_size, read_class_map
-from shared.data.medical import is_medical, label_plane, plane_size, unit_plane
+from shared.data.image_sizes import UNREADABLE, image_size, orientation_of, why_turned
+from shared.data.label_maps import is_label_map, read_class_map
+from shared.data.medical import is_medical, label_plane, read_plane
 from shared.data.splits import check_choice
-from shared.errors import InputError
+from shared.errors import InputError, first_line
+from shared.inference.orientation import swaps_axes
+from shared.inference.picture import Intensities, Picture
+from shared.inference.scaling import IntensityScaling, scaled
 
 PathLike = str | os.PathLike[str]
 #: Part of an image: top, left, height, width.
@@ -30,15 +34,19 @@ _Result = TypeVar("_Result")
 
 
 def read_image(
-    path: PathLike, channels: int = 3, size: tuple[int, int] | None = None, box: Box | None = None
+    path: PathLike,
+    channels: int = 3,
+    size: tuple[int, int] | None = None,
+    box: Box | None = None,
+    scaling: IntensityScaling | None = None,
 ) -> torch.Tensor:
-    """Read a PNG, JPEG, TIFF or BMP file (told by its content) as float32 [channels, H, W] in [0, 1].
+    """Read one 2-D image of any format that inference reads as float32 [channels, H, W] in [0, 1].
 
-    NIfTI and MetaImage files (told by their names) of one 2-D image are read too: see :mod:`shared.data.medical`.
+    Values and orientation are those of inference: what EXIF says about the orientation is applied, 16 bits stay 16
+    bits, and the rule finds the range over the whole image. What it leaves outside [0, 1] is clipped, since this is a
+    clean image to learn from. A NIfTI or MetaImage file is shown with its first axis from left to right.
 
-    8-bit values are divided by 255, 16-bit values by 65535 (16-bit colour is read with its upper 8 bits, which is
-    what Pillow does). Transparency is dropped, palettes are applied; grey is repeated for 3 channels, colour becomes
-    ITU-R 601 grey for 1. EXIF orientation is ignored, as masks do not have it.
+    Transparency is dropped, palettes are applied; grey is repeated for 3 channels, colour becomes ITU-R 601 grey for 1.
 
     Args:
         path: image file.
@@ -46,12 +54,20 @@ def read_image(
         size: (H, W) to resize to, bilinear and anti-aliased; large JPEG files are then decoded at a fraction of
             their size, several times faster. None keeps the size.
         box: part of the image to take, before it is resized. None takes the whole image.
+        scaling: rule that maps stored intensities to [0, 1]; None for the default rule.
 
     Raises:
-        InputError: missing, truncated or no image; floating-point values outside [0, 1]; a box outside the image.
+        InputError: missing, truncated, no image, or more than one; a box outside the image; a value that needs more
+            bits than the rule has.
     """
     _check_channels(channels)
-    return _decode(path, lambda image: _unit_image(_part(image, path, box), path, channels, size), unit_plane)
+    picture = (_reduced_jpeg(path, size) if size is not None and box is None else None) or read_plane(path)
+    try:
+        found = (scaling if scaling is not None else IntensityScaling()).measure(picture)
+    except InputError as err:
+        raise InputError(f"{path}: {err}") from err
+    pixels = picture.pixels if box is None else _part(picture.pixels, path, box)
+    return _with_channels(torch.from_numpy(_unit_values(pixels, found, size)), channels)
 
 
 def read_mask(
@@ -61,7 +77,7 @@ def read_mask(
     only: int | None = None,
     box: Box | None = None,
 ) -> torch.Tensor:
-    """Read a mask as float32 class indices [1, H, W].
+    """Read a mask as float32 class indices [1, H, W], upright as its image is.
 
     MATLAB files of nuclei are read too, as index masks whatever ``kind`` says: see :mod:`shared.data.label_maps`.
 
@@ -80,23 +96,10 @@ def read_mask(
     check_choice("mask kind", kind, MASK_KINDS)
     if is_label_map(path):
         classes = Image.fromarray(read_class_map(path).astype(np.int32))
-        mask = _class_indices(_part(classes, path, box), path, "index", size)
+        mask = _class_indices(_crop(classes, path, box), path, "index", size)
     else:
-        mask = _decode(path, lambda image: _class_indices(_part(image, path, box), path, kind, size), label_plane)
+        mask = _decode(path, lambda image: _class_indices(_crop(_upright(image), path, box), path, kind, size))
     return mask if only is None else (mask == only).float()
-
-
-def image_size(path: PathLike) -> tuple[int, int]:
-    """Return (H, W) from the header of an image file; the pixels are not read.
-
-    Raises:
-        InputError: missing or no image.
-    """
-    if is_label_map(path):
-        return map_size(path)
-    if is_medical(path):
-        return plane_size(path)
-    return _decode(path, lambda image: (image.height, image.width))
 
 
 class LoadUnitImaged(MapTransform):
@@ -112,6 +115,7 @@ class LoadUnitImaged(MapTransform):
         size: (H, W) or one number for both; None keeps the size.
         mask_kind: "binary" or "index".
         mask_class: of an index mask, the value that becomes class 1; every other becomes 0. None keeps all.
+        scaling: rule that maps stored intensities to [0, 1], that of inference; None for the default rule.
         allow_missing_keys: items without an image key pass.
 
     Raises:
@@ -126,6 +130,7 @@ class LoadUnitImaged(MapTransform):
         size: int | tuple[int, int] | None = None,
         mask_kind: str = "binary",
         mask_class: int | None = None,
+        scaling: IntensityScaling | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -140,6 +145,7 @@ class LoadUnitImaged(MapTransform):
             raise InputError(f"mask_class {mask_class} needs mask kind 'index', found '{mask_kind}'")
         self.mask_kind = mask_kind
         self.mask_class = mask_class
+        self.scaling = scaling
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of the item with its files loaded."""
@@ -151,16 +157,15 @@ class LoadUnitImaged(MapTransform):
                 _check_same_size(item[key], mask)
             item[self.mask_key] = read_mask(mask, self.mask_kind, self.size, self.mask_class, box)
         for key in self.key_iterator(item):
-            item[key] = read_image(item[key], self.channels, self.size, box)
+            item[key] = read_image(item[key], self.channels, self.size, box, self.scaling)
         return item
 
 
 def _check_same_size(image: PathLike, mask: PathLike) -> None:
     found, expected = image_size(mask), image_size(image)
     if found != expected:
-        raise InputError(
-            f"mask '{mask}' is {found[1]}x{found[0]} pixels, but its image '{image}' is {expected[1]}x{expected[0]}"
-        )
+        message = f"mask '{mask}' is {found[1]}x{found[0]} pixels, but its image '{image}' is"
+        raise InputError(f"{message} {expected[1]}x{expected[0]}{why_turned(image, found, expected)}")
 
 
 def _check_channels(channels: int) -> None:
@@ -168,60 +173,85 @@ def _check_channels(channels: int) -> None:
         raise InputError(f"channels must be 1 or 3, found {channels!r}")
 
 
-def _decode(
-    path: PathLike,
-    read: Callable[[Image.Image], _Result],
-    open_medical: Callable[[PathLike], Image.Image] | None = None,
-) -> _Result:
-    """Open a file and apply ``read``; whatever Pillow raises on bad bytes becomes one InputError."""
+def _reduced_jpeg(path: PathLike, size: tuple[int, int]) -> Picture | None:
+    """A JPEG file of grey or RGB, decoded at the least fraction that gives twice ``size``; None for all other files."""
     try:
-        with open_medical(path) if open_medical and is_medical(path) else Image.open(path) as image:
+        with Image.open(path) as image:
+            if image.format not in ("JPEG", "MPO") or image.mode not in ("L", "RGB"):
+                return None
+            height, width = size[::-1] if swaps_axes(orientation_of(image)) else size
+            # Twice the wanted size is left to the anti-aliased resize.
+            image.draft(None, (2 * width, 2 * height))
+            pixels = np.asarray(ImageOps.exif_transpose(image))
+    except UNREADABLE:
+        # The reader of all formats says what is wrong.
+        return None
+    return Picture(np.atleast_3d(pixels).transpose(2, 0, 1), bits=8)
+
+
+def _unit_values(pixels: NDArray[Any], found: Intensities, size: tuple[int, int] | None) -> NDArray[np.float32]:
+    """Stored values [C, H, W], resized, in [0, 1]; 8 bits are resized as such, which is what networks have learned."""
+    if pixels.dtype != np.uint8:
+        return _resized(scaled(pixels, found).clip(0, 1), size).clip(0, 1)
+    return scaled(_resized(pixels, size), found).clip(0, 1)
+
+
+def _resized(pixels: NDArray[Any], size: tuple[int, int] | None) -> NDArray[Any]:
+    if size is None or pixels.shape[1:] == size:
+        return pixels
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels]
+    return np.stack([np.asarray(plane.resize((size[1], size[0]), Image.Resampling.BILINEAR)) for plane in planes])
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turned = ImageOps.exif_transpose(image)
+    turned.format = image.format  # a turned copy forgets the format
+    return turned
+
+
+def _decode(path: PathLike, read: Callable[[Image.Image], _Result]) -> _Result:
+    """Open a mask and apply ``read``; whatever Pillow raises on bad bytes becomes one InputError."""
+    try:
+        with label_plane(path) if is_medical(path) else Image.open(path) as image:
             return read(image)
     except InputError:
         raise
     except FileNotFoundError as err:
-        raise InputError(f"image file '{path}' does not exist") from err
-    # Pillow's decoders raise SyntaxError, EOFError, ValueError or their own bomb error on broken headers.
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as err:
-        raise InputError(f"'{path}' cannot be read as an image (truncated, or another format): {err}") from err
+        raise InputError(f"{path}: no such file") from err
+    except UNREADABLE as err:
+        raise InputError(f"{path}: cannot be read as an image: {first_line(err)}") from err
 
 
-def _part(image: Image.Image, path: PathLike, box: Box | None) -> Image.Image:
+def _part(pixels: NDArray[Any], path: PathLike, box: Box) -> NDArray[Any]:
+    """The part of [C, H, W] in a box."""
+    _check_box(path, box, (pixels.shape[1], pixels.shape[2]))
+    top, left, height, width = box
+    return pixels[:, top : top + height, left : left + width]
+
+
+def _crop(image: Image.Image, path: PathLike, box: Box | None) -> Image.Image:
     if box is None:
         return image
+    _check_box(path, box, (image.height, image.width))
     top, left, height, width = box
-    if min(top, left) < 0 or min(height, width) < 1 or top + height > image.height or left + width > image.width:
-        raise InputError(f"'{path}' is {image.width}x{image.height} pixels, too small for the box {tuple(box)}")
     part = image.crop((left, top, left + width, top + height))
     part.format = image.format  # crop() forgets the format
     return part
 
 
-def _unit_image(image: Image.Image, path: PathLike, channels: int, size: tuple[int, int] | None) -> torch.Tensor:
-    if size is not None:
-        # Twice the wanted size is left to the anti-aliased resize; draft does nothing for other formats.
-        image.draft(None, (2 * size[1], 2 * size[0]))
-    if image.mode in _SIXTEEN_BIT:
-        plane, scale = Image.fromarray(np.asarray(image).astype(np.float32)), 65535.0
-    elif image.mode == "F":
-        plane, scale = image, 1.0
-    else:
-        plane, scale = image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"), 255.0
-    if size is not None and plane.size != (size[1], size[0]):
-        plane = plane.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.array(plane, dtype=np.float32)).div_(scale)
-    if not bool(((pixels >= 0) & (pixels <= 1)).all()):
-        raise InputError(f"'{path}' (mode {image.mode}) has values outside [0, {scale:g}]")
-    return _with_channels(pixels, channels)
+def _check_box(path: PathLike, box: Box, size: tuple[int, int]) -> None:
+    top, left, height, width = box
+    if min(top, left) < 0 or min(height, width) < 1 or top + height > size[0] or left + width > size[1]:
+        raise InputError(f"'{path}' is {size[1]}x{size[0]} pixels, too small for the box {tuple(box)}")
 
 
 def _with_channels(pixels: torch.Tensor, channels: int) -> torch.Tensor:
-    """[H, W] or [H, W, 3] to [channels, H, W]."""
-    if pixels.ndim == 2:
-        return pixels.expand(channels, *pixels.shape).contiguous()
+    """[1 or 3, H, W] to [channels, H, W]."""
+    if len(pixels) == channels:
+        return pixels.contiguous()
     if channels == 3:
-        return pixels.permute(2, 0, 1).contiguous()
-    return (pixels @ torch.tensor(_LUMA)).clamp_(0, 1)[None]
+        return pixels.expand(channels, *pixels.shape[1:]).contiguous()
+    return (pixels.permute(1, 2, 0).contiguous() @ torch.tensor(_LUMA)).clamp_(0, 1)[None]
 
 
 def _class_indices(image: Image.Image, path: PathLike, kind: str, size: tuple[int, int] | None) -> torch.Tensor:

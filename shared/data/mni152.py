@@ -25,6 +25,8 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
 from shared.errors import InputError
+from shared.inference.picture import Intensities, Picture
+from shared.inference.scaling import IntensityScaling, scaled
 
 T1, GREY, WHITE = (f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz" for name in ("t1", "gm", "wm"))
 GAP = 3
@@ -80,33 +82,35 @@ class LoadMNI152Sliced(MapTransform):
     """Replace the paths of an item of `datalist` by the slice's arrays; volumes are read once per process.
 
     Sets float32 tensors [1, H, W] = [1, 233, 197], anterior at the top, the subject's left on the left:
-    `label`, T1 / maximum of the volume, in [0, 1]; `mask`, class indices 0 background, 1 grey, 2 white matter
-    (the more probable of the two where its probability is at least 0.5); `region`, 1 inside the brain
+    `label`, T1 as the rule scales the volume, clipped to [0, 1]; `mask`, class indices 0 background, 1 grey, 2 white
+    matter (the more probable of the two where its probability is at least 0.5); `region`, 1 inside the brain
     (`BRAIN_THRESHOLD`), 0 outside. Removes `mask_white`; every other key stays.
 
     Args:
         keys: the key of the T1 path, as MONAI's dictionary transforms take it.
+        scaling: rule that maps intensities to [0, 1], that of inference; None for minimum to 0 and maximum to 1.
 
     Raises:
         InputError: a volume is missing, unreadable or of another size than T1, or z lies outside it.
     """
 
-    def __init__(self, keys: str = "label") -> None:
+    def __init__(self, keys: str = "label", scaling: IntensityScaling | None = None) -> None:
         super().__init__(keys)
+        self.scaling = scaling if scaling is not None else IntensityScaling("minmax")
 
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Return the item with its paths replaced by arrays; the given item stays as it is."""
         item = dict(data)
         key = self.keys[0]
-        t1, maximum = _volume(str(item[key]))
-        grey, white = (_volume(str(path))[0] for path in (item["mask"], item.pop("mask_white")))
+        t1 = _volume(str(item[key]))
+        grey, white = (_volume(str(path)) for path in (item["mask"], item.pop("mask_white")))
         for path, volume in ((data["mask"], grey), (data["mask_white"], white)):
             if volume.shape != t1.shape:
                 raise InputError(f"{path}: found size {volume.shape}, expected {t1.shape} as {item[key]}")
         z = int(item["slice"])
         if not 0 <= z < len(t1):
             raise InputError(f"mni152: slice must lie in 0 … {len(t1) - 1}, found {z}")
-        image = t1[z].astype(np.float32) / np.float32(maximum)
+        image = scaled(t1[z], _intensities(str(item[key]), self.scaling)).clip(0, 1)
         item[key] = torch.from_numpy(image)[None]
         item["mask"] = torch.from_numpy(_tissue(grey[z], white[z]))[None]
         item["region"] = (item[key] > BRAIN_THRESHOLD).float()
@@ -119,8 +123,14 @@ def _tissue(grey: NDArray[np.uint8], white: NDArray[np.uint8]) -> NDArray[np.flo
 
 
 @lru_cache(maxsize=3)
-def _volume(path: str) -> tuple[NDArray[np.uint8], int]:
-    """Return a volume as uint8 [Z, H, W], rows from anterior to posterior, columns left to right, and its maximum."""
+def _intensities(path: str, scaling: IntensityScaling) -> Intensities:
+    """Return what inference finds for the whole volume; a file of arbitrary intensities, as every NIfTI file is."""
+    return scaling.measure(Picture(_volume(path)[None]))
+
+
+@lru_cache(maxsize=3)
+def _volume(path: str) -> NDArray[np.uint8]:
+    """Return a volume as uint8 [Z, H, W], rows from anterior to posterior, columns left to right."""
     if not Path(path).is_file():
         raise InputError(f"mni152: no file {path}, expected a volume of the MNI152 template in nilearn/datasets/data")
     try:
@@ -131,4 +141,4 @@ def _volume(path: str) -> tuple[NDArray[np.uint8], int]:
     if array.ndim != 3 or array.dtype != np.uint8 or not array.any():
         raise InputError(f"{path}: found {array.dtype} {array.shape}, expected a uint8 volume that is not empty")
     # The axes of the file run right, anterior, superior.
-    return np.ascontiguousarray(array.transpose(2, 1, 0)[:, ::-1]), int(array.max())
+    return np.ascontiguousarray(array.transpose(2, 1, 0)[:, ::-1])

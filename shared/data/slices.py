@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from shared.errors import InputError
+from shared.data.shared_ranges import SharedRange, StoredRange, range_for
+from shared.errors import InputError, first_line
 from shared.inference.formats import read_picture
 from shared.inference.layout import PLANES, slice_axis, to_slices
-from shared.inference.picture import Picture
+from shared.inference.picture import Intensities, Picture
 from shared.inference.rasters import is_raster
-from shared.inference.scaling import IntensityScaling, scale
+from shared.inference.scaling import IntensityScaling, by_parts, scaled
 
 CONTENT = 0.1
 """A slice has content where its standard deviation is at least this part of that of the volume's most varied slice."""
@@ -35,19 +36,22 @@ class ImageContent:
         shape: (H, W, S), S = 1 for a picture.
         colour: whether it has three channels that differ.
         slices: indices of the slices with content, all of them for a picture.
+        stored: range of the stored values.
     """
 
     shape: tuple[int, ...]
     colour: bool
     slices: tuple[int, ...]
+    stored: StoredRange
 
 
 @dataclass(frozen=True)
 class MaskContent:
-    """What one mask file holds: its shape (H, W, S) and its distinct values in ascending order."""
+    """What one mask file holds: its shape (H, W, S), its distinct values in ascending order, and their pixels."""
 
     shape: tuple[int, ...]
     values: tuple[int, ...]
+    counts: tuple[int, ...]
 
 
 def image_content(path: str, plane: str = "axial") -> ImageContent:
@@ -71,10 +75,11 @@ def mask_content(path: str, plane: str = "axial") -> MaskContent:
 class LoadSliced(MapTransform):
     """Replace the paths of an item by one slice of its image and, where there is one, of its mask.
 
-    The image becomes float32 [C, H, W] in [0, 1], by the rule that inference follows; what the rule leaves outside
-    is clipped, since this is a clean image to learn from. Grey is repeated for 3 channels, colour is averaged for 1.
-    The mask becomes float32 class indices [1, H, W]. The item's key ``slice`` names the slice. The last two files
-    are kept decoded, so items in the order of a volume's slices read it once.
+    The image becomes float32 [C, H, W] in [0, 1], by the rule that inference follows, but that images of one kind
+    share their range; what the rule leaves outside is clipped, since this is a clean image to learn from. Grey is
+    repeated for 3 channels, colour is averaged for 1. The mask becomes float32 class indices [1, H, W]. The item's key
+    ``slice`` names the slice. The last two files are kept decoded, so items in the order of a volume's slices read it
+    once.
 
     Args:
         keys: key of the image's path.
@@ -83,6 +88,8 @@ class LoadSliced(MapTransform):
         scaling: rule that maps stored intensities to [0, 1]; None for the default rule.
         plane: "axial", "coronal" or "sagittal".
         mask_values: values of the masks, ascending; a value's place is its class index.
+        ranges: what images of one kind share, as :func:`shared.data.folder.survey` finds it; any other image is scaled
+            by itself.
 
     Raises:
         InputError: an argument outside these rules, a file that cannot be read, or a mask with another value.
@@ -96,6 +103,7 @@ class LoadSliced(MapTransform):
         scaling: IntensityScaling | None = None,
         plane: str = "axial",
         mask_values: Sequence[int] = (),
+        ranges: Mapping[str, SharedRange] | None = None,
     ) -> None:
         super().__init__(keys)
         if channels not in (1, 3):
@@ -106,6 +114,7 @@ class LoadSliced(MapTransform):
         self.scaling = scaling if scaling is not None else IntensityScaling()
         self.plane = plane
         self.mask_values = np.asarray(mask_values, dtype=np.int64)
+        self.ranges = dict(ranges or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of the item with arrays in place of the paths."""
@@ -119,9 +128,15 @@ class LoadSliced(MapTransform):
 
     def _image(self, path: str, place: int) -> torch.Tensor:
         stamp = _stamp(path)
-        _, stack = _stack(path, self.plane, stamp)
-        black, white = _bounds(path, self.plane, stamp, self.scaling)
-        pixels = scale(np.ascontiguousarray(stack[..., place]), black, white).clip(0, 1)
+        picture, stack = _stack(path, self.plane, stamp)
+        found = _intensities(path, self.plane, stamp, self.scaling, range_for(path, picture, self.ranges))
+        if picture.parts:
+            # Which scale a value has depends on its frame, so that the frames are scaled before they are cut.
+            values = by_parts(picture.pixels, picture.parts, found, scaled)
+            pixels = _slices(replace(picture, pixels=values), self.plane)[..., place]
+        else:
+            pixels = scaled(np.ascontiguousarray(stack[..., place]), found[0])
+        pixels = np.ascontiguousarray(pixels).clip(0, 1)
         if pixels.shape[0] != self.channels:
             pixels = pixels.repeat(3, 0) if self.channels == 3 else pixels.mean(0, keepdims=True)
         return torch.from_numpy(pixels)
@@ -158,8 +173,15 @@ def _stack(path: str, plane: str, stamp: tuple[int, int]) -> tuple[Picture, NDAr
 
 
 @lru_cache(maxsize=4096)
-def _bounds(path: str, plane: str, stamp: tuple[int, int], scaling: IntensityScaling) -> tuple[float, float]:
-    return scaling.bounds(_stack(path, plane, stamp)[0])
+def _intensities(
+    path: str, plane: str, stamp: tuple[int, int], scaling: IntensityScaling, shared: SharedRange | None
+) -> tuple[Intensities, ...]:
+    """Intensities of each kind of frames of an image, by the range that its kind shares, or else its own."""
+    picture = _stack(path, plane, stamp)[0]
+    try:
+        return scaling.measure_parts(picture) if shared is None else (shared.measure(scaling, picture),)
+    except InputError as err:
+        raise InputError(f"{path}: {err}") from err
 
 
 @lru_cache(maxsize=2)
@@ -169,10 +191,10 @@ def _labels(path: str, plane: str, stamp: tuple[int, int]) -> NDArray[Any]:
         try:
             with Image.open(path) as image:
                 if image.mode == "P":
-                    return np.asarray(image)[..., None]
+                    return np.asarray(ImageOps.exif_transpose(image))[..., None]
         except (OSError, SyntaxError, ValueError) as err:
-            raise InputError(f"{path}: cannot be read as an image: {err}") from err
-    stack = _slices(read_picture(path), plane)
+            raise InputError(f"{path}: cannot be read as an image: {first_line(err)}") from err
+    stack = _slices(read_picture(path, labels=True), plane)
     if any(not np.array_equal(stack[0], channel) for channel in stack[1:]):
         raise InputError(f"{path}: found a mask in colour, expected one value per pixel")
     labels = stack[0]
@@ -185,26 +207,27 @@ def _labels(path: str, plane: str, stamp: tuple[int, int]) -> NDArray[Any]:
 
 
 def _slices(picture: Picture, plane: str) -> NDArray[Any]:
-    axis = slice_axis(picture.pixels.shape[1:], picture.affine, plane)
+    axis = slice_axis(picture.pixels.shape[1:], picture.affine, plane, picture.acquired_axis)
     slices = to_slices(picture.pixels, picture.affine, axis)
     return slices[..., None] if slices.ndim == 3 else slices
 
 
 @cache
 def _image_content(path: str, plane: str, stamp: tuple[int, int]) -> ImageContent:
-    _, stack = _stack(path, plane, stamp)
+    picture, stack = _stack(path, plane, stamp)
     colour = any(not np.array_equal(stack[0], channel) for channel in stack[1:])
     slices: tuple[int, ...] = (0,)
     if stack.shape[-1] > 1:
         spread = [float(np.std(stack[..., place])) for place in range(stack.shape[-1])]
         slices = tuple(place for place, width in enumerate(spread) if width > 0 and width >= CONTENT * max(spread))
-    return ImageContent(stack.shape[1:], colour, slices)
+    return ImageContent(stack.shape[1:], colour, slices, StoredRange.of(path, picture))
 
 
 @cache
 def _mask_content(path: str, plane: str, stamp: tuple[int, int]) -> MaskContent:
     labels = _labels(path, plane, stamp)
-    return MaskContent(labels.shape, tuple(int(value) for value in np.unique(labels)))
+    values, counts = np.unique(labels, return_counts=True)
+    return MaskContent(labels.shape, tuple(values.tolist()), tuple(counts.tolist()))
 
 
 def stem(path: Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from shared.data.folders import in_words, other_separator
 from shared.errors import InputError
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -21,7 +22,7 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     left out. Dates and formats are not interpreted: a number is the text that the file stores.
 
     Raises:
-        InputError: unreadable, or a column is missing.
+        InputError: unreadable, a column is missing, or all columns lie in one.
     """
     try:
         with zipfile.ZipFile(path) as workbook:
@@ -31,6 +32,12 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         raise InputError(f"'{path}' cannot be read as an .xlsx workbook: {err}") from err
     header = {name: column for column, name in rows[0].items()} if rows else {}
     missing = [column for column in columns if column not in header]
+    for name in header if missing else ():
+        found = "," if all(column in name for column in missing) and "," in name else other_separator(name, missing)
+        if found is not None:
+            raise InputError(
+                f"'{path}': all columns lie in one cell, separated by {in_words(found)}, expected a cell for each"
+            )
     if missing:
         raise InputError(f"'{path}' has no column {', '.join(missing)}; found: {', '.join(header) or 'nothing'}")
     table = [{name: row.get(header[name], "") for name in columns} for row in rows[1:]]

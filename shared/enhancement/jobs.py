@@ -16,6 +16,7 @@ from shared.inference.earlier_results import fingerprint
 from shared.inference.itk_volumes import data_files
 from shared.inference.left_out import LeftOut
 from shared.inference.listing import protected, source_files
+from shared.inference.transforms import SCALE_WITH
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _row(item: Mapping[str, Any], files: Sequence[Path], root: Path, target: Tar
 
 def _decisive(item: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Path]:
     """What decides about a result beside the image's own files: what it is scaled with, pixels beside their header."""
-    yield from (Path(file) for file in item.get("scale_with", ()))
+    yield from (Path(file) for file in item.get(SCALE_WITH, ()))
     for file in files:
         yield from data_files(str(file))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shared import provenance
 from shared.errors import InputError
 from shared.inference.picture import Intensities, Picture
+from shared.inference.value_statistics import PixelStatistics, Statistics, without_outliers
 
 PROVENANCE_KEY = "intensity_scaling"
 RULES = ("percentile", "minmax", "window", "bits")
@@ -20,83 +21,8 @@ INTEGER_RULES = ("bits", "window", "real")
 DEPTHS = (8, 10, 12, 14, 16)
 """Numbers of bits that cameras, detectors and scanners use for a value."""
 
-USUAL = (0.1, 99.9)
-"""Percentiles between which "minmax" takes intensities for usual ones."""
-
-HEADROOM = 0.1
-"""Part of the usual range by which a value may leave it and still be a part of the image."""
-
-FEW = 100
-"""With fewer values an image has no outliers: they would be one in a hundred."""
-
 MARGIN = 0.5
 """Part of [0, 1] by which a value may lie outside and still go through the network, by the other rules."""
-
-
-class Statistics(Protocol):
-    """What a rule may ask about the stored values of an image."""
-
-    @property
-    def count(self) -> int:
-        """Number of values."""
-
-    def range(self) -> tuple[float, float]:
-        """Smallest and largest value."""
-
-    def percentiles(self, lower: float, upper: float) -> tuple[float, float]:
-        """Two percentiles, as ``numpy.percentile`` gives them."""
-
-    def inner_percentiles(self, lower: float, upper: float) -> tuple[float, float]:
-        """Two percentiles, each the next value of the image towards the middle: nothing is interpolated."""
-
-    def percentile_beyond(self, limit: float, percentile: float) -> float | None:
-        """Upper percentile (above 50) of the values above ``limit``, or lower percentile of those below it, as
-        :meth:`inner_percentiles` gives it; None where there is no such value.
-        """
-
-    def nearest_inside(self, lower: float, upper: float) -> tuple[float, float]:
-        """Smallest and largest of the values from ``lower`` to ``upper``."""
-
-
-@dataclass(frozen=True)
-class PixelStatistics:
-    """Statistics of values in memory."""
-
-    pixels: NDArray
-
-    @property
-    def count(self) -> int:
-        """Number of values."""
-        return self.pixels.size
-
-    def range(self) -> tuple[float, float]:
-        """Smallest and largest value."""
-        return float(self.pixels.min()), float(self.pixels.max())
-
-    def percentiles(self, lower: float, upper: float) -> tuple[float, float]:
-        """Two percentiles, interpolated."""
-        low, high = np.percentile(self.pixels, (lower, upper))
-        return float(low), float(high)
-
-    def inner_percentiles(self, lower: float, upper: float) -> tuple[float, float]:
-        """Two percentiles, each a value of the image."""
-        return float(np.percentile(self.pixels, lower, method="higher")), float(
-            np.percentile(self.pixels, upper, method="lower")
-        )
-
-    def percentile_beyond(self, limit: float, percentile: float) -> float | None:
-        """A percentile of the values on one side of ``limit``."""
-        is_upper = percentile > 50
-        chosen = self.pixels[self.pixels > limit if is_upper else self.pixels < limit]
-        if not chosen.size:
-            return None
-        return PixelStatistics(chosen).inner_percentiles(0, percentile)[1] if is_upper else (
-            PixelStatistics(chosen).inner_percentiles(percentile, 100)[0]
-        )
-
-    def nearest_inside(self, lower: float, upper: float) -> tuple[float, float]:
-        """Smallest and largest of the values from ``lower`` to ``upper``."""
-        return PixelStatistics(self.pixels[(self.pixels >= lower) & (self.pixels <= upper)]).range()
 
 
 @dataclass(frozen=True)
@@ -232,7 +158,9 @@ class IntensityScaling:
     def _depth(self, lowest: float, highest: float, largest: int) -> tuple[float, float, int]:
         """Bounds and number of the bits that hold a range; never more than ``largest`` unless they are fixed."""
         is_signed = lowest < 0
-        needed = next((bits for bits in DEPTHS if _holds(bits, lowest, highest)), max(DEPTHS))
+        needed = next((bits for bits in DEPTHS if _holds(bits, lowest, highest)), None)
+        if needed is None:
+            raise InputError(f"values from {lowest:g} to {highest:g}, expected some of at most {max(DEPTHS)} bits")
         bits = min(needed if self.bits is None else self.bits, largest)
         if self.bits is not None and not _holds(bits, lowest, highest):
             raise InputError(f"bits: found {bits}, but values from {lowest:g} to {highest:g}, expected {needed}")
@@ -253,7 +181,7 @@ class IntensityScaling:
             find = statistics.inner_percentiles if is_small else statistics.percentiles
             lower, upper = find(self.lower, self.upper)
             return (lower, upper, None) if lower < upper else (*statistics.range(), None)
-        return (*_without_outliers(statistics, inverted), None)
+        return (*without_outliers(statistics, inverted), None)
 
     def _unit_bounds(self, picture: Picture, lowest: float, highest: float) -> tuple[float, float, int | None]:
         """Bounds by the depth that the values in the unit of the image use."""
@@ -369,20 +297,3 @@ def _present(picture: Picture) -> NDArray:
 def _holds(bits: int, lowest: float, highest: float) -> bool:
     half = 2 ** (bits - 1)
     return -half <= lowest and highest < half if lowest < 0 else highest < 2**bits
-
-
-def _without_outliers(statistics: Statistics, inverted: bool) -> tuple[float, float]:
-    """Smallest and largest stored value that is no outlier."""
-    lowest, highest = statistics.range()
-    if statistics.count < FEW:
-        return lowest, highest
-    low, high = statistics.inner_percentiles(*USUAL)
-    # The background of an inverted image has large stored values.
-    bright = statistics.percentile_beyond(high if inverted else low, USUAL[0] if inverted else USUAL[1])
-    if bright is None:
-        return lowest, highest
-    low, high = (bright, high) if inverted else (low, bright)
-    reach = HEADROOM * (high - low)
-    if low - reach <= lowest and highest <= high + reach:
-        return lowest, highest
-    return statistics.nearest_inside(low - reach, high + reach)

@@ -12,6 +12,7 @@ from PIL import Image
 from shared.data.phantoms import isic as phantom
 from tests.data.covid_ct_folders import make_covid_ct, phantom_covid_ct  # noqa: F401
 from tests.data.lizard_folders import make_lizard, phantom_lizard  # noqa: F401
+from tests.data.own_folders import clean  # noqa: F401
 
 CLASSES = "MEL,NV,BCC,AKIEC,BKL,DF,VASC"
 

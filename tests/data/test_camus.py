@@ -13,6 +13,7 @@ import pytest
 from shared.data import camus
 from shared.data.loading import LoadUnitImaged
 from shared.errors import InputError
+from shared.inference import IntensityScaling
 from tests.data.camus_folders import labels, pixels, quality, write_camus, write_meta_image, write_nifti, write_split
 
 SECTIONS = ("training", "validation", "test")
@@ -53,7 +54,7 @@ def test_every_form_of_the_folder_gives_the_same_list_and_the_same_pictures(tmp_
         (name, name[:11], name, f"{name}_gt", quality(number, view))
         for name, (number, view, _) in zip(expected, frames, strict=True)
     ]
-    load = LoadUnitImaged(channels=1, mask_kind="index")
+    load = LoadUnitImaged(channels=1, mask_kind="index", scaling=IntensityScaling("bits"))
     for position in (0, 6):
         item = load(items[position])
         number, frame = position // 4 + 1, position % 4

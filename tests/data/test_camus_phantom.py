@@ -18,6 +18,7 @@ from torch import Tensor
 from shared.data import camus
 from shared.data.loading import LoadUnitImaged
 from shared.data.phantoms import camus as phantom
+from shared.inference import IntensityScaling
 
 SECTIONS = ("training", "validation", "test")
 SIZE, BATCH, EPOCHS, LEARNING_RATE = 64, 16, 8, 1e-3
@@ -34,7 +35,7 @@ def phantom_camus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def parts(phantom_camus: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """Images and cavity masks [N, 1, 64, 64] of each section."""
-    load = LoadUnitImaged(channels=1, mask_kind="index", mask_class=1, size=SIZE)
+    load = LoadUnitImaged(channels=1, mask_kind="index", mask_class=1, size=SIZE, scaling=IntensityScaling("bits"))
     result = {}
     for section in SECTIONS:
         items = [load(item) for item in camus.datalist(phantom_camus, section)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,49 +18,9 @@ from shared.data.slices import LoadSliced
 from shared.errors import InputError
 from shared.inference import IntensityScaling, LoadSourced
 from shared.settings import SETTINGS
+from tests.data.own_folders import RNG, write_grey, write_mask, write_table, write_volume
 
 SECTIONS = ("training", "validation", "test")
-RNG = np.random.default_rng(0)
-
-
-def write_grey(path: Path, size: tuple[int, int] = (20, 24), kind: type = np.uint8) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(RNG.integers(0, np.iinfo(kind).max, size).astype(kind)).save(path)
-
-
-def write_mask(path: Path, values: tuple[int, ...] = (0, 255), size: tuple[int, int] = (20, 24)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plane = np.resize(np.array(values, np.uint8), size[0] * size[1]).reshape(size)
-    Image.fromarray(plane).save(path)
-
-
-def write_table(path: Path, *rows: tuple[str, ...]) -> None:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
-def write_volume(path: Path, shape: tuple[int, int, int] = (20, 22, 6), affine: np.ndarray | None = None) -> np.ndarray:
-    """An int16 volume whose first and last axial slice are empty."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    volume = RNG.integers(-1000, 2000, shape).astype(np.int16)
-    volume[..., [0, -1]] = -1000
-    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4) if affine is None else affine), path)
-    return volume
-
-
-@pytest.fixture
-def clean(tmp_path: Path) -> Path:
-    """Ten grey images with masks and a table of classes and groups, two images per group."""
-    root = tmp_path / "clean"
-    rows = [("image", "class", "group")]
-    for number in range(10):
-        write_grey(root / "images" / f"scan{number}.png", kind=np.uint16 if number % 2 else np.uint8)
-        write_mask(root / "masks" / f"scan{number}.png")
-        rows.append((f"scan{number}.png", ("benign", "malign")[number % 2], f"patient{number // 2}"))
-    write_table(root / "classes.csv", *rows)
-    (root / "README.txt").write_text("no image")
-    (root / "images" / ".hidden.png").write_text("no image")
-    return root
 
 
 def test_finds_masks_classes_and_groups(clean: Path) -> None:
@@ -250,6 +209,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "spoilt masks": (lambda r: write_grey(r / "masks/scan3.png"), ["masks: more than 64", "scan3.png"]),
     "empty masks": (lambda r: only_masks(r, (0,)), ["masks: all masks hold the value 0 alone"]),
     "no image column": (lambda r: rewrite(r / "classes.csv", "image,", "file,"), ["no column image", "found: file"]),
+    "semicolons": (
+        lambda r: rewrite(r / "classes.csv", ",", ";"),
+        ["classes.csv': its columns are separated by ';' (semicolon), expected ',' (comma)"],
+    ),
     "no useful column": (
         lambda r: rewrite(r / "classes.csv", "class,group", "label,patient"),
         ["classes.csv' has neither a column class nor a column group"],

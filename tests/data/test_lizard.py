@@ -148,7 +148,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "small image": (shrink, [f"{STEMS[0]}.png' is 15x40 pixels, smaller than patch_size 16"]),
     "truncated image": (
         lambda r: (r / "lizard_images1" / "Lizard_Images1" / f"{STEMS[0]}.png").write_bytes(b"\x89PNG"),
-        [f"{STEMS[0]}.png' cannot be read as an image"],
+        [f"{STEMS[0]}.png: cannot be read as an image"],
     ),
     "truncated label": (lambda r: label(r).write_bytes(label(r).read_bytes()[:300]), [f"{STEMS[0]}.mat' holds no id"]),
     "truncated header": (lambda r: label(r).write_bytes(b"MATLAB 5.0"), [f"{STEMS[0]}.mat' cannot be read as a"]),

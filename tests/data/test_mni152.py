@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shared.data import mni152
 from shared.errors import InputError
+from shared.inference import IntensityScaling, LoadSourced
 
 SECTIONS = ("training", "validation", "test")
 
@@ -75,6 +76,23 @@ def test_label_is_the_axial_slice_with_anterior_on_top(volumes: dict[str, Any], 
         np.testing.assert_allclose(item["label"][0].numpy(), expected, rtol=0, atol=1e-7)
     affine = _nifti(Path(mni152.package_dir()) / mni152.T1).affine
     assert nibabel.aff2axcodes(affine) == ("R", "A", "S")
+
+
+def test_scale_is_that_of_inference_and_of_the_shipped_weights(tmp_path: Path, volumes: dict[str, Any]) -> None:
+    """0 to 0 and 255 to 1, as before the rule; one voxel that is none of the image has no part in it."""
+    load, (item, *_) = mni152.LoadMNI152Sliced(), mni152.datalist(mni152.package_dir(), "test")
+    plane = volumes["t1"][:, :, item["slice"]].T[::-1]
+    np.testing.assert_array_equal(load(item)["label"][0].numpy(), plane.astype(np.float32) / np.float32(255))
+    hot = np.minimum(volumes["t1"], 130)
+    hot[98, 116, item["slice"]] = 255
+    image = _nifti(Path(item["label"]))
+    nibabel.save(nibabel.Nifti1Image(hot, image.affine), tmp_path / "hot.nii")
+    hot_item = {**item, "label": str(tmp_path / "hot.nii")}
+    for rule in (IntensityScaling("minmax"), IntensityScaling("window", 0, 100)):
+        whole = LoadSourced("image", rule)({"image": hot_item["label"]})["image"].as_tensor()[0, ..., item["slice"]]
+        seen = mni152.LoadMNI152Sliced("label", scaling=rule)(hot_item)["label"][0]
+        assert torch.equal(seen, whole.T.flip(0).clamp(0, 1))
+    assert (load(hot_item)["label"] == 1).float().mean() > 0.1
 
 
 def test_arrays_are_float_in_range_with_the_classes_of_the_maps(

@@ -213,10 +213,10 @@ def fault_of(case: ReaderCase, fault: str) -> tuple[Damage, str, list[str]]:
     common: dict[str, tuple[Damage, list[str]]] = {
         "missing folder": (shutil.rmtree, ["is not a folder", "can be had from"]),
         "empty folder": (empty, ["is empty", "can be had from"]),
-        "truncated image": (all_images(case.images, halve), [f"{suffix}' cannot be read as an image"]),
+        "truncated image": (all_images(case.images, halve), [f"{suffix}: cannot be read as an image"]),
         "text as image": (
             all_images(case.images, lambda path: path.write_text("<html>not found</html>")),
-            [f"{suffix}' cannot be read as an image"],
+            [f"{suffix}: cannot be read as an image"],
         ),
         "unknown section": (lambda root: None, ["section 'train'", "'training'"]),
     }

@@ -57,6 +57,11 @@ FAULTS = {
         "cannot be read as an .xlsx workbook",
     ),
     "broken XML": (lambda path: write_parts(path, "<row>"), "cannot be read as an .xlsx workbook: mismatched tag"),
+    "semicolons in one cell": (
+        lambda path: write_workbook(path, [("id;name",), ("1;a",)]),
+        r"all columns lie in one cell, separated by ';' \(semicolon\), expected a cell for each",
+    ),
+    "commas in one cell": (lambda path: write_workbook(path, [("id,name",), ("1,a",)]), r"separated by ',' \(comma\)"),
     "empty": (lambda path: write_parts(path, ""), "has no column name; found: nothing"),
 }
 

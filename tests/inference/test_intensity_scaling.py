@@ -77,6 +77,12 @@ def test_real_images_by_the_bits_that_they_use(values: np.ndarray, slope: float,
     assert IntensityScaling("bits").bounds(Picture(values.reshape(1, 1, 2), slope=slope)) == expected
 
 
+@pytest.mark.parametrize("ends", [(0, 65536), (-40_000, 9)])
+def test_more_than_sixteen_bits_are_no_depth(ends: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="values from .* expected some of at most 16 bits"):
+        IntensityScaling("bits").bounds(Picture(np.array([[ends]], np.int32)))
+
+
 def brain(dtype: str = "float32") -> np.ndarray:
     """A bright ball on a background of 0, [1, 40, 40, 40], 0 to 1000."""
     grid = np.indices((40, 40, 40)) - 19.5

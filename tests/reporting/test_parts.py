@@ -80,6 +80,13 @@ def test_rows_with_and_without_recognition_share_a_table() -> None:
     assert summarise([row("a"), row("c", vr=answer)])["recognition"]["vr"]["number_of_images"] == 1
 
 
+def test_names_are_no_formulas_and_numbers_keep_their_minus() -> None:
+    text = per_image_csv([row("=1+1", -3.0), row("a\rb"), row("'a")])
+    assert text.split("\n")[1:] == [
+        "'=1+1,g,-3.000000,-2.000000", '"a\rb",g,30.000000,31.000000', "'a,g,30.000000,31.000000", ""
+    ]
+
+
 def test_in_one_process_an_id_may_not_come_twice() -> None:
     assert [r.id for r in gather([row("b"), row("a")])] == ["a", "b"]
     with pytest.raises(InputError, match="'a' occurs more than once"):

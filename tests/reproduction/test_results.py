@@ -38,6 +38,13 @@ def test_image_quality_is_read_per_image_and_seed(tmp_path: Path, version: str) 
     assert not found.phantom
 
 
+def test_names_come_back_that_a_spreadsheet_would_take_for_formulas(tmp_path: Path) -> None:
+    rows = [replace(row, id=f"={row.id}", group=f"-{row.group}") for row in image_rows(0)]
+    folder = write_run(tmp_path / "run", rows, CELL.run, 0)
+    assert "\n'=scan 0-0,'-patient 0," in (folder / "eval" / "per_image.csv").read_text()
+    assert load(replace(CELL, metrics=("psnr",)), [folder]).groups == {row.id: row.group for row in rows}
+
+
 @pytest.mark.parametrize("version", ["degraded", "enhanced", "clean"])
 def test_recognition_is_read_per_image_and_for_the_set(tmp_path: Path, version: str) -> None:
     rows = image_rows(0, skill=0.5)

@@ -14,7 +14,7 @@ from shared.errors import InputError
 from shared.inference import EnhancementInferer, IntensityScaling, LargeImages
 from shared.inference.guard import suspicious_change
 from shared.inference.large.streamed_statistics import StreamedStatistics
-from shared.inference.scaling import PixelStatistics
+from shared.inference.value_statistics import PixelStatistics
 from tests.inference.large.case import Uneven, at_once, in_bands, write
 
 RNG = np.random.default_rng(0)
