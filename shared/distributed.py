@@ -1,4 +1,4 @@
-"""Collective operations on lists of tensors; each does nothing in a single process."""
+"""What the processes of a data-parallel run do together; each does nothing in a single process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 GRACE = 0.5  # seconds
 
@@ -21,6 +22,17 @@ def is_distributed() -> bool:
 def rank() -> int:
     """The number of this process, 0 in a single one; the process of rank 0 writes files."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes, 1 for a single one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def barrier() -> None:
+    """Wait until all processes have come here, for example until rank 0 has written what the others read."""
+    if is_distributed():
+        dist.barrier()
 
 
 def average(tensors: Sequence[Tensor]) -> None:
@@ -47,6 +59,20 @@ def agree(flag: bool, device: torch.device) -> bool:
     vote = torch.tensor(float(flag), device=device)
     dist.all_reduce(vote, op=dist.ReduceOp.MIN)
     return bool(vote.item())
+
+
+def data_parallel(module: nn.Module) -> nn.Module:
+    """Return the network as one that trains on all ranks; one without anything to train (no task) as it is."""
+    return DistributedDataParallel(module) if any(p.requires_grad for p in module.parameters()) else module
+
+
+def gather(items: Sequence[str]) -> list[str]:
+    """Return the items of all ranks, those of rank 0 first; every rank gets the same list."""
+    if not is_distributed():
+        return list(items)
+    parts: list[list[str]] = [[] for _ in range(dist.get_world_size())]
+    dist.all_gather_object(parts, list(items))
+    return [item for part in parts for item in part]
 
 
 def leave() -> None:

@@ -38,7 +38,8 @@ def command() -> str:
 
 def training_command(bundle_root: str | Path) -> str:
     """Return the command that trains a bundle, with a path as short as it gets from here."""
-    return f"python -m monai.bundle run training --config_file {short_path(Path(bundle_root) / 'configs/train.json')}"
+    file = shlex.quote(short_path(Path(bundle_root) / "configs" / "train.json"))
+    return f"python -m monai.bundle run training --config_file {file}"
 
 
 def describe(data: str, phantom: bool, seed: int, device: Any, **more: Any) -> dict[str, Any]:

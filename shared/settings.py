@@ -129,6 +129,8 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "plane": Choice(["axial", "coronal", "sagittal"]),
     "output_format": Choice(["same", "dicom", "nifti", "png"]),
     "large_image_pixels": Number(1, whole=True),
+    "bits": Number(1, 16, whole=True, optional=True),
+    "any_modality": Flag(),
     "crops_per_epoch": Number(1, whole=True),
 }
 """Settings by the key that they have in every bundle."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from shared.errors import InputError
+from shared.files import short_path
+
+EARLIER = "earlier-"
+"""How the sub-folders of weights are called in which those of earlier runs lie; a number follows."""
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -36,7 +41,8 @@ def read(path: str | Path, remedy: str = "") -> dict[str, Any]:
         InputError: when the file is missing or no state that torch can read.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: no such file{'; ' + remedy if remedy else ''}")
+        words = [f"{path}: no such file", remedy, *(f"that of an earlier run is {short_path(p)}" for p in latest(path))]
+        raise InputError("; ".join(filter(None, words)))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # A damaged or foreign file raises nearly anything: UnpicklingError, RuntimeError, EOFError, IndexError, ...
@@ -45,6 +51,57 @@ def read(path: str | Path, remedy: str = "") -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: found {type(content).__name__}, expected a dictionary of states")
     return content
+
+
+def set_aside(folder: str | Path, names: Sequence[str]) -> Path | None:
+    """Move files that an earlier run left into a sub-folder ``earlier-1``, ``earlier-2``, ..., which no reader enters.
+
+    Args:
+        folder: where they lie.
+        names: of the files; those that are not there are passed over.
+
+    Returns:
+        The sub-folder, which is new, or None when there was nothing to move.
+
+    Raises:
+        InputError: when they cannot be moved.
+    """
+    folder = Path(folder)
+    found = [name for name in names if (folder / name).is_file()]
+    if not found:
+        return None
+    place = folder / f"{EARLIER}{max(_numbers(folder), default=0) + 1}"
+    try:
+        place.mkdir()
+        for name in found:
+            os.replace(folder / name, place / name)
+    except OSError as err:
+        message = f"{folder}: files of an earlier run cannot be moved to {place.name}: {err.strerror or err}"
+        raise InputError(message) from err
+    return place
+
+
+def latest(path: str | Path) -> list[Path]:
+    """Return where the file of this name lies that was set aside last, in a list of one or none."""
+    path = Path(path)
+    places = (path.parent / f"{EARLIER}{number}" / path.name for number in sorted(_numbers(path.parent), reverse=True))
+    return [place for place in places if place.is_file()][:1]
+
+
+def first_not_finite(state: Mapping[str, Any]) -> str | None:
+    """Return the name of a tensor with a value that is NaN or infinite, None where all are finite.
+
+    Args:
+        state: a state dict, or a dictionary of such.
+    """
+    for name, value in state.items():
+        if isinstance(value, Mapping):
+            found = first_not_finite(value)
+            if found is not None:
+                return f"{name}.{found}"
+        elif isinstance(value, torch.Tensor) and not bool(torch.isfinite(value).all()):
+            return str(name)
+    return None
 
 
 def save_all(networks: Mapping[str, nn.Module], path: str | Path) -> None:
@@ -92,3 +149,11 @@ def load_into(network: nn.Module, state: Mapping[str, Any], source: str | Path) 
         raise InputError(f"{source}: weights of another network: found {unknown!r}, which {type(network).__name__} "
                          "has not")
     network.load_state_dict(state)
+
+
+def _numbers(folder: Path) -> Iterator[int]:
+    """Yield the numbers of the sub-folders of earlier runs."""
+    for place in folder.glob(f"{EARLIER}*"):
+        number = place.name.removeprefix(EARLIER)
+        if number.isdecimal():
+            yield int(number)

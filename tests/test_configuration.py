@@ -5,7 +5,14 @@ import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from shared import bundle_root
-from shared.configuration import INJECTED, check_configuration, check_enlargement, check_keys, resolved
+from shared.configuration import (
+    INJECTED,
+    check_configuration,
+    check_enlargement,
+    check_keys,
+    check_validation,
+    resolved,
+)
 from shared.errors import InputError, message_of, root_cause, show_errors_last
 
 
@@ -166,3 +173,10 @@ def test_bundle_root_does_not_depend_on_the_working_directory(tmp_path, monkeypa
     assert bundle_root("gradprom_isic") == here
     with pytest.raises(InputError, match="bundle 'gradprom_isik': no folder .*; bundles found: .*gradprom_isic"):
         bundle_root("gradprom_isik")
+
+
+def test_a_run_validates_at_least_once():
+    check_validation(ConfigParser({"val_interval": 3, "max_epochs": "$1 + 2"}))
+    check_validation(ConfigParser({"max_epochs": 2}))
+    with pytest.raises(InputError, match="^val_interval: expected at most max_epochs 3, found 4$"):
+        check_validation(ConfigParser({"val_interval": 4, "max_epochs": "$1 + 2"}))

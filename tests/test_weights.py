@@ -90,3 +90,43 @@ def test_damaged_provenance(tmp_path):
     (tmp_path / "provenance.json").write_text("{")
     with pytest.raises(InputError, match="provenance.json: found no JSON"):
         provenance.read(tmp_path)
+
+
+def test_files_set_aside_are_numbered_and_found_again(tmp_path):
+    assert weights.set_aside(tmp_path / "none", ["model.pt"]) is None
+    (tmp_path / "earlier-7").mkdir()
+    (tmp_path / "earlier-x").mkdir()
+    for number in (8, 9):
+        (tmp_path / "model.pt").write_text(str(number))
+        (tmp_path / "mine.txt").write_text("mine")
+        assert weights.set_aside(tmp_path, ["model.pt", "recognition.pt"]) == tmp_path / f"earlier-{number}"
+    (tmp_path / "earlier-10").mkdir()
+    assert [(path, path.read_text()) for path in weights.latest(tmp_path / "model.pt")] == [
+        (tmp_path / "earlier-9" / "model.pt", "9")
+    ]
+    assert (tmp_path / "earlier-8" / "model.pt").read_text() == "8"
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert weights.latest(tmp_path / "recognition.pt") == []
+    with pytest.raises(InputError, match=r"model.pt: no such file; train first; that of an earlier run is .*earlier-9"):
+        weights.read(tmp_path / "model.pt", "train first")
+
+
+def test_files_that_cannot_be_set_aside_stay(tmp_path, monkeypatch):
+    (tmp_path / "model.pt").write_text("old")
+
+    def refuse(source, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(InputError, match="files of an earlier run cannot be moved to earlier-1: Permission denied"):
+        weights.set_aside(tmp_path, ["model.pt"])
+    assert (tmp_path / "model.pt").read_text() == "old"
+
+
+@pytest.mark.parametrize(("state", "name"), [
+    ({"a": torch.ones(2), "b": {"c": torch.tensor([1, 2]), "d": None}, "e": float("nan")}, None),
+    ({"a": torch.ones(2), "b": {"c": {"d": torch.tensor([1.0, float("inf")])}}}, "b.c.d"),
+    ({0: torch.tensor(float("nan"), dtype=torch.bfloat16)}, "0"),
+])
+def test_first_tensor_that_is_not_finite(state, name):
+    assert weights.first_not_finite(state) == name

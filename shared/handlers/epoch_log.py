@@ -13,6 +13,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from shared.distributed import rank
 from shared.files import make_folder, write_atomically
 from shared.handlers.output import last_loss
 
@@ -58,7 +59,7 @@ class EpochLog:
         if state is not None and state.epoch == engine.state.epoch:
             row |= {f"val_{name}": float(value) for name, value in state.metrics.items()}
         self.rows.append(row)
-        if getattr(engine.state, "rank", 0) == 0:
+        if rank() == 0:
             logger.info(self._line(engine, row))
             self._write()
 
@@ -69,7 +70,8 @@ class EpochLog:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the rows and write the file anew, without what a killed run logged after its last checkpoint."""
         self.rows = [dict(row) for row in state["rows"]]
-        self._write()
+        if rank() == 0:
+            self._write()
 
     def _begin(self, engine: Engine) -> None:
         self._losses = []

@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from shared import update_rules
 from shared.distributed import agree, average, broadcast
-from shared.handlers.finite import NonFiniteError, batch_ids, check_loss
+from shared.handlers.finite import FiniteLoss, NonFiniteError, batch_ids, loss_scaler
 from shared.handlers.resume import Stateful
 from shared.handlers.statistics import GateStatistics
 from shared.recognition import RecognitionTask
@@ -45,7 +45,8 @@ class GradPromHandler:
     unscaled step, in the same iteration as theta: when the scaler skips an overflowing iteration, phi waits too.
 
     *Non-finite values.* Without a loss scaler, a non-finite L_IP or G_IP raises :class:`NonFiniteError` with the
-    ids of the batch. A non-finite G_VR or dL_VR/dphi leaves that auxiliary out of the step; it is counted.
+    ids of the batch; with one, too many steps in a row that it skips do (:class:`FiniteLoss`). A non-finite G_VR or
+    dL_VR/dphi leaves that auxiliary out of the step; it is counted.
 
     Publishes on ``engine.state.<name>`` per task name: ``cosine`` (NaN where a plain sum never measures it),
     ``accepted``, ``loss`` (L_VR) and ``norm_ratio`` (lambda * |G_VR| / |G_IP|); at the end of an epoch their means
@@ -94,6 +95,7 @@ class GradPromHandler:
     def attach(self, engine: Engine) -> None:
         """Register on a trainer; call before it runs."""
         engine.add_event_handler(Events.STARTED, self._start)
+        FiniteLoss().attach(engine)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish_epoch)
 
@@ -114,8 +116,6 @@ class GradPromHandler:
 
     def __call__(self, engine: SupervisedTrainer) -> None:
         """On LOSS_COMPLETED: compute L_VR and its gradients, and keep them until the optimizer steps."""
-        if engine.scaler is None:
-            check_loss(engine)
         if _starts_window(engine):
             self._forget()
         if engine.state.epoch <= self._warmup_epochs:
@@ -245,7 +245,7 @@ class GradPromHandler:
         return _is_finite(gradients)
 
     def _check_main(self, norm: float) -> None:
-        if self._engine is not None and self._engine.scaler is None and not math.isfinite(norm):
+        if self._engine is not None and loss_scaler(self._engine) is None and not math.isfinite(norm):
             raise NonFiniteError(f"gradient of the enhancement loss: found {norm}, {batch_ids(self._engine)}")
 
     def _publish(self, steps: dict[str, dict[str, Any]], finite: dict[str, bool]) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from shared import provenance, weights
-from shared.distributed import is_distributed
+from shared.distributed import barrier, rank
 from shared.errors import InputError
 from shared.handlers.best_model import MODEL, RECOGNITION
+from shared.handlers.finite import NonFiniteError
 
 
 class SaveRecognition:
@@ -48,15 +48,20 @@ class SaveRecognition:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Save, on rank 0; the others wait until the files are there."""
-        state: Any = engine.state
-        if state.rank == 0:
-            ensemble: Any = weights.unwrapped(self.recognition)
+        """Save, on rank 0; the others wait until the files are there.
+
+        Raises:
+            NonFiniteError: when a weight is not finite.
+        """
+        ensemble: Any = weights.unwrapped(self.recognition)
+        bad = weights.first_not_finite(ensemble.networks.state_dict())
+        if bad is not None:
+            raise NonFiniteError(f"{bad}: found a weight that is not finite, {RECOGNITION} was not written")
+        if rank() == 0:
             weights.save_all(ensemble.networks, self.folder / RECOGNITION)
             provenance.write_json(self.origin, self.folder / provenance.FILE_NAME)
         # The test that follows reads the file on every rank.
-        if is_distributed():
-            torch.distributed.barrier()
+        barrier()
 
 
 class LoadRecognition:

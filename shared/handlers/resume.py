@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from shared import weights
-from shared.distributed import is_distributed
+from shared.distributed import barrier
 from shared.errors import InputError
+from shared.handlers.best_model import BestModel
+from shared.handlers.finite import NonFiniteError, batch_ids
 
 logger = logging.getLogger(__name__)
 FILE_NAME = "checkpoint.pt"
@@ -35,7 +36,12 @@ class ResumableCheckpoint:
 
     A run has several stages, and one file for all of them: a checkpoint of a later stage makes an earlier stage's
     trainer finish at once. The file is replaced only when the new one is complete; an exception leaves the last good
-    one alone. List it last, so that it sees what other handlers did at the end of an epoch.
+    one alone, and values that are not finite raise one. List it last, so that it sees what other handlers did at the
+    end of an epoch.
+
+    With ``best_model`` the weights in the folder are those of this run: a run that begins anew moves what an earlier
+    one left aside, a run that continues keeps those of its checkpoint, and the last stage ends with an error when the
+    run has not written any.
 
     Args:
         folder: where the file lies.
@@ -44,10 +50,13 @@ class ResumableCheckpoint:
         stages: names of all stages in their order.
         resume: whether to continue.
         ckpt_path: file to continue from; None takes that in ``folder``, or starts anew when there is none.
-        evaluator: the validation engine, whose best metric is restored.
+        evaluator: the validation engine, whose best metric is restored; of the last stage alone.
+        best_model: writes the weights of the run; the same object in all stages.
 
     Raises:
-        InputError: (at the start) when the file is missing or comes from another run.
+        InputError: (at the start) when the file is missing or comes from another run, (at the end) when the run wrote
+            no weights.
+        NonFiniteError: (at the end of an epoch) naming what is NaN or infinite, and the ids of the last batch.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class ResumableCheckpoint:
         resume: bool | str = False,
         ckpt_path: str | None = None,
         evaluator: Engine | None = None,
+        best_model: BestModel | None = None,
     ) -> None:
         if stage not in stages:
             raise ValueError(f"stage: expected one of {list(stages)}, found {stage!r}")
@@ -70,41 +80,85 @@ class ResumableCheckpoint:
         self.source = Path(ckpt_path) if ckpt_path is not None else self.path
         self.must_exist = ckpt_path is not None
         self.evaluator = evaluator
+        self.best_model = best_model
 
     def attach(self, engine: Engine) -> None:
         """Register on the stage's trainer."""
         engine.add_event_handler(Events.STARTED, self._restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        if self.best_model is not None:
+            engine.add_event_handler(Events.EXCEPTION_RAISED, self._tell_what_is_left)
+            if self.evaluator is not None:
+                engine.add_event_handler(Events.COMPLETED, self._require_weights)
 
     def __call__(self, engine: Engine) -> None:
         """At the end of an epoch: save."""
+        objects = {name: _state(value) for name, value in self.objects.items()}
+        bad = weights.first_not_finite(objects)
+        if bad is not None:
+            raise NonFiniteError(
+                f"{bad}: found values that are not finite, {batch_ids(engine)}; look at these images, or lower "
+                f"learning_rate ({self.path.name} was not written)"
+            )
         content: dict[str, Any] = {
             "stage": self.stage,
             "epoch": engine.state.epoch,
-            "objects": {name: _state(value) for name, value in self.objects.items()},
+            "objects": objects,
             "scaler": None if getattr(engine, "scaler", None) is None else engine.scaler.state_dict(),  # type: ignore[attr-defined]
         }
         if self.evaluator is not None:
             state: Any = self.evaluator.state
             content["best"] = {"metric": float(state.best_metric), "epoch": int(state.best_metric_epoch)}
         weights.save(content, self.path)
+        barrier()
 
     def _restore(self, engine: Engine) -> None:
-        if not self.resume:
+        content = self._read() if self.resume else None
+        if content is None:
+            self._begin([FILE_NAME])
             return
+        order = self.stages.index(content["stage"]) - self.stages.index(self.stage)
+        if order > 0:
+            self._set_epoch(engine, engine.state.max_epochs or 0)
+            return
+        if order == 0:
+            self._load(engine, content)
+        others = [] if self.source.resolve() == self.path.resolve() else [FILE_NAME]
+        if order == 0 and self.evaluator is not None and "best" in content:
+            self._restore_best(self.evaluator.state, content["best"], others)
+        else:
+            # The run that is continued has not come to its last stage, where weights are written.
+            self._begin(others)
+
+    def _read(self) -> dict[str, Any] | None:
+        """Return the checkpoint to continue from, None where there is none and none has to be."""
         if not self.source.is_file():
             if self.must_exist:
                 raise InputError(f"ckpt_path: expected an existing file, found {str(self.source)!r}")
             logger.info("%s: no checkpoint to resume from, %s starts anew", self.source, self.stage)
-            return
+            return None
         content = weights.read(self.source)
         if not {"stage", "epoch", "objects"} <= content.keys() or content["stage"] not in self.stages:
             raise InputError(f"{self.source}: found keys {sorted(content)[:5]}, expected a checkpoint of training")
-        order = self.stages.index(content["stage"]) - self.stages.index(self.stage)
-        if order > 0:
-            self._set_epoch(engine, engine.state.max_epochs or 0)
-        elif order == 0:
-            self._load(engine, content)
+        return content
+
+    def _begin(self, others: Sequence[str]) -> None:
+        if self.best_model is not None:
+            self.best_model.begin(others)
+
+    def _restore_best(self, state: Any, best: Mapping[str, Any], others: Sequence[str]) -> None:
+        keep = self.best_model
+        if keep is None or keep.take_over(self.source.parent, state.key_metric_name, best, others):
+            state.best_metric, state.best_metric_epoch = best["metric"], best["epoch"]
+
+    def _require_weights(self, engine: Engine) -> None:
+        if self.best_model is not None and self.evaluator is not None:
+            self.best_model.require(self.evaluator)
+
+    def _tell_what_is_left(self, engine: Engine, error: BaseException) -> None:
+        if self.best_model is not None:
+            self.best_model.tell_what_is_left(error)
+        raise error
 
     def _load(self, engine: Engine, content: Mapping[str, Any]) -> None:
         epoch, max_epochs = content["epoch"], engine.state.max_epochs
@@ -123,15 +177,12 @@ class ResumableCheckpoint:
             except (KeyError, ValueError, RuntimeError) as err:
                 raise InputError(f"{self.source}: state of {name!r} is that of another run: {err}") from err
         scaler = getattr(engine, "scaler", None)
-        if scaler is not None and content["scaler"] is not None:
+        # One that is switched off (on a CPU) has an empty state, which another would refuse.
+        if scaler is not None and content["scaler"]:
             scaler.load_state_dict(content["scaler"])
-        if self.evaluator is not None and "best" in content:
-            state = self.evaluator.state
-            state.best_metric, state.best_metric_epoch = content["best"]["metric"], content["best"]["epoch"]  # type: ignore[attr-defined]
         self._set_epoch(engine, epoch)
         logger.info("%s resumes after epoch %d of %s from %s", self.stage, epoch, max_epochs, self.source)
-        if is_distributed():
-            torch.distributed.barrier()
+        barrier()
 
     def _check_schedule(self, target: Any, state: Mapping[str, Any]) -> None:
         """Refuse a learning-rate cycle of another length: it would end before the run does, or not at its end."""

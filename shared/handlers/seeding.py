@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Randomizable
 
-from shared.distributed import rank
+from shared.distributed import rank, world_size
 from shared.errors import InputError
 
 
@@ -38,7 +38,10 @@ class EpochSeed:
             InputError: when the trainer has nothing to train on; MONAI would skip its run with a mere warning.
         """
         if engine.state.epoch_length == 0:
-            raise InputError(f"batch_size: expected at most the number of training images, found {len(self.dataset)}")
+            sampler = getattr(getattr(engine, "data_loader", None), "sampler", self.dataset)
+            processes = f" of each of the {world_size()} processes" if world_size() > 1 else ""
+            raise InputError(f"batch_size: expected at most the number of training images{processes}, found "
+                             f"{len(sampler)}")
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -125,6 +125,7 @@ FAULTS = {
     "batch larger than the data": Fault(["batch_size", "found 4"], {"batch_size": 99}),
     "negative noise": Fault(["sigma", ">= 0", "-0.1"], {"sigma": -0.1}),
     "warm-up without end": Fault(["warmup", "max_epochs 1"], {"max_epochs": 1, "warmup": 0.5}),
+    "validation that never runs": Fault(["val_interval", "max_epochs 3", "found 9"], {"val_interval": 9}),
     "checkpoint of another network": Fault(["other.pt", "another network"], make=foreign_checkpoint),
     "damaged checkpoint": Fault(["other.pt", "expected a file written by training"], make=damaged_checkpoint),
     "missing checkpoint": Fault(["ckpt_path", "/nowhere.pt"], {"ckpt_path": "/nowhere.pt"}),

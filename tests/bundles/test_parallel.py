@@ -1,16 +1,20 @@
 import csv
+import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.bundles.commands import ROOT, SMOKE, arguments, environment, succeed
+from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY, arguments, environment, succeed
 from tests.bundles.test_resume import flat
 
 BUNDLE = ROOT / "bundles" / "gradprom_isic"
+FOLDER = ROOT / "bundles" / "gradprom_folder"
 HERE = Path(__file__).parent
 MULTI_GPU = ROOT / "shared" / "configs" / "multi_gpu.json"
 STRATEGIES = ["gradprom", "joint"]
@@ -21,6 +25,13 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def on_two_ranks(words: list[str], timeout: float = 300) -> None:
+    launcher = Path(sys.executable).with_name("torchrun")
+    command = [os.fspath(launcher), "--standalone", "--nproc_per_node=2", *words]
+    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_processes_equal_one_with_the_joined_batch(tmp_path, strategy):
@@ -29,10 +40,7 @@ def test_two_processes_equal_one_with_the_joined_batch(tmp_path, strategy):
     succeed(arguments(BUNDLE, single, "train.json", SMOKE, HERE / "double.json", strategy=strategy))
     overlays = SMOKE, HERE / "double.json", MULTI_GPU, HERE / "unshuffled.json"
     words = arguments(BUNDLE, double, "train.json", *overlays, strategy=strategy)
-    launcher = Path(sys.executable).with_name("torchrun")
-    command = [os.fspath(launcher), "--standalone", "--nproc_per_node=2", "-m", "monai.bundle", *words]
-    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout + result.stderr
+    on_two_ranks(["-m", "monai.bundle", *words])
     for name in ("model.pt", "recognition.pt"):
         ours, theirs = (flat(torch.load(p / "models" / name, weights_only=True)) for p in (double, single))
         assert ours.keys() == theirs.keys()
@@ -42,3 +50,75 @@ def test_two_processes_equal_one_with_the_joined_batch(tmp_path, strategy):
         assert ours.get("diagnosis_acceptance") == theirs.get("diagnosis_acceptance")
         if strategy == "gradprom" and ours["diagnosis_cosine"]:
             assert float(ours["diagnosis_cosine"]) == pytest.approx(float(theirs["diagnosis_cosine"]), abs=1e-9)
+
+
+@dataclass
+class Case:
+    """A run on two ranks: of five training images, or ``crops`` an epoch, two at a time on each rank."""
+
+    bundle: Path
+    overrides: dict[str, Any] = field(default_factory=dict)
+    overlays: list[str] = field(default_factory=list)
+    stages: tuple[str, ...] = ("pretrain", "train")
+    crops: int = 5
+
+
+CASES = {bundle.name: Case(bundle) for bundle in BUNDLES} | {
+    "gradprom_folder": Case(FOLDER, {"crops_per_epoch": 14}, crops=14),
+    "without recognition": Case(FOLDER, {"auxiliary": "none", "crops_per_epoch": 13}, stages=("train",), crops=13),
+    "a rule of TorchJD": Case(BUNDLE, {"strategy": "upgrad", "auxiliary": "both"}),
+    "a rule with random choices": Case(BUNDLE, {"strategy": "pcgrad", "auxiliary": "both"}),
+    "recognition alone": Case(BUNDLE, overlays=["recognition_alone.json"], stages=("pretrain",)),
+    "fewer images than ranks": Case(
+        BUNDLE, {"validate#dataset#data": "$@validate#datalist[:1]", "test#dataset#data": "$@test#datalist[:1]"}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> Path:
+    """Every case in one pair of processes: a start is nearly all imports. A bundle's weights of before lie there."""
+    root, cases = tmp_path_factory.mktemp("ranks"), []
+    for name, case in CASES.items():
+        folder = root / name
+        for place in ("models", "eval"):
+            (folder / place).mkdir(parents=True)
+        if case.stages[-1] == "train":
+            torch.save({}, folder / "models" / "model.pt")
+        overlays = [SMOKE, TINY, HERE / "odd.json", *(MULTI_GPU.with_name(n) for n in case.overlays), MULTI_GPU]
+        files = [case.bundle / "configs" / "train.json", *overlays]
+        folders = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval")}
+        overrides = {**folders, "gradprom#warmup": 0, **case.overrides}
+        cases.append({"files": [str(f) for f in files], "overrides": overrides, "stages": case.stages})
+    (root / "cases.json").write_text(json.dumps(cases))
+    on_two_ranks([str(HERE / "ranks.py"), str(root / "cases.json")], 900)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_ranks_share_the_work_and_stay_the_same(both, name):
+    case, folder = CASES[name], both / name
+    ranks = [json.loads((folder / "eval" / f"rank{r}.json").read_text()) for r in range(2)]
+    assert ranks[0]["weights"] == ranks[1]["weights"]
+    assert ranks[0]["weights"].keys() == set(case.stages)
+    for stage in case.stages:
+        epochs = [rank["drawn"][stage] for rank in ranks]
+        assert len(epochs[0]) == len(epochs[1]) == (1 if stage == "pretrain" else 2)
+        for first, second in zip(*epochs, strict=True):
+            # The share of each rank, less the batch that is not full.
+            assert [len(batch) for batch in first] == [2] * (-(-case.crops // 2) // 2)
+            assert [len(batch) for batch in second] == [2] * len(first)
+            together = [i for pair in zip(sum(first, []), sum(second, []), strict=True) for i in pair]
+            assert len(set(together[:4])) == 4, "the ranks draw different images"
+    images = 1 if name.startswith("fewer") else 3
+    each = [1, 1] if images == 1 else [2, 1]
+    for evaluation in ranks[0]["evaluated"]:
+        assert [rank["evaluated"][evaluation] for rank in ranks] == each
+    with open(folder / "eval" / "per_image.csv", newline="") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert len(ids) == len(set(ids)) == images
+    written = {"recognition.pt", "provenance.json", "checkpoint.pt", *(["model.pt"] if "train" in case.stages else [])}
+    assert {path.name for path in (folder / "models").iterdir() if path.is_file()} == written
+    if "train" in case.stages:
+        assert [path.name for path in (folder / "models" / "earlier-1").iterdir()] == ["model.pt"]

@@ -1,7 +1,6 @@
 """The handlers around a training run: log, progress, checkpoint, best model, seed, curves."""
 
 import csv
-import json
 import logging
 import math
 
@@ -20,7 +19,6 @@ from torch import nn
 from shared import weights
 from shared.errors import InputError
 from shared.handlers import (
-    BestModel,
     EpochLog,
     EpochSeed,
     FiniteLoss,
@@ -35,8 +33,6 @@ from shared.handlers import (
 )
 from shared.stages import RecognitionEnsemble
 from tests.handlers.reference import System, batches
-
-ORIGIN = {"phantom": True, "data": "test"}
 
 
 def trainer_of(system: System, handlers, epochs=2, count=3, decollate=True) -> SupervisedTrainer:
@@ -205,6 +201,21 @@ def test_checkpoint_of_an_earlier_stage_starts_a_later_one_anew(tmp_path):
     assert torch.equal(a.weights(), b.weights())
 
 
+def test_the_empty_state_of_a_scaler_that_was_switched_off_is_no_obstacle(tmp_path):
+    """A checkpoint of ``amp`` on a CPU is continued on a GPU."""
+    run_with_checkpoint(tmp_path, System(), 1)
+    content = dict(weights.read(tmp_path / "checkpoint.pt"))
+    off = torch.amp.GradScaler("cpu", enabled=False)
+    weights.save({**content, "scaler": off.state_dict()}, tmp_path / "checkpoint.pt")
+    system, scaler = System(), torch.amp.GradScaler("cpu")
+    keep = ResumableCheckpoint(str(tmp_path), "cascade", {"network": system.network}, resume=True)
+    trainer = trainer_of(system, [keep], epochs=1)
+    trainer.scaler = scaler
+    keep._restore(trainer)
+    assert trainer.state.epoch == 1
+    assert scaler.get_scale() == 2.0**16
+
+
 def test_exception_leaves_the_last_checkpoint_alone(tmp_path):
     system = System()
     run_with_checkpoint(tmp_path, system, 1)
@@ -236,35 +247,6 @@ def test_checkpoint_that_does_not_fit(tmp_path, change, message):
     weights.save(content, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match=message):
         run_with_checkpoint(tmp_path, System(), 3, resume=True)
-
-
-def test_best_model_keeps_the_best_epoch(tmp_path):
-    system = System()
-    ensemble = RecognitionEnsemble(system.tasks)
-    scores = iter([20.0, 30.0, 25.0])
-    evaluator = evaluator_of(system.network)
-    evaluator.add_event_handler(Events.EPOCH_COMPLETED, lambda e: None)
-    best = BestModel(str(tmp_path), system.network, ensemble, ORIGIN)
-    states = []
-
-    def fake(engine: Engine) -> None:
-        state = engine.state
-        score = next(scores)
-        state.epoch = len(states) + 1
-        if score > state.best_metric:
-            state.best_metric, state.best_metric_epoch = score, state.epoch
-        system.network[0].bias.data.fill_(score)
-        states.append(score)
-        best(engine)
-
-    for _ in range(3):
-        fake(evaluator)
-    saved = weights.read(tmp_path / "model.pt")
-    assert torch.all(saved["0.bias"] == 30.0)
-    found = json.loads((tmp_path / "provenance.json").read_text())
-    assert found == {**ORIGIN, "best_validation": {"epoch": 2, "psnr": 30.0}}
-    LoadBestModel(str(tmp_path), system.network, ensemble, "bundles/x")(evaluator)
-    assert torch.all(system.network[0].bias == 30.0)
 
 
 def test_best_model_that_is_missing_names_the_command(tmp_path):

@@ -1,8 +1,12 @@
-"""Every bundle's inference.json, as MONAI runs it."""
+"""Every bundle's inference.json, as MONAI runs it, in a copy of the bundle's folder.
+
+What a person's own training may have left in the tree (weights, provenance.json) plays no part.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,29 +32,31 @@ ODD = (37, 31)
 RNG = np.random.default_rng(0)
 
 
-def inference_parser(bundle: str) -> ConfigParser:
-    """The bundle's inference.json without weights: those that lie in its folder may be for other channels or scales."""
+def inference_parser(bundle: Path) -> ConfigParser:
+    """The bundle's inference.json without weights."""
     parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
     parser["ckpt_path"] = "nowhere/model.pt"
     return parser
 
 
-def scale_of(bundle: str) -> int:
+def scale_of(bundle: Path) -> int:
     """How many times larger the bundle's network makes an image."""
     return inference_parser(bundle).get_parsed_content("network_def").upscale_factor
 
 
-def config(bundle: str, name: str = "inference") -> str:
-    return str(Path(bundle_root(bundle)) / "configs" / f"{name}.json")
+def config(bundle: Path, name: str = "inference") -> str:
+    return str(bundle / "configs" / f"{name}.json")
 
 
 @pytest.fixture(params=BUNDLES)
-def bundle(request: pytest.FixtureRequest) -> str:
-    return request.param
+def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    copy = tmp_path / "bundles" / request.param
+    shutil.copytree(Path(bundle_root(request.param)) / "configs", copy / "configs")
+    return copy
 
 
 @pytest.fixture
-def ckpt_path(bundle: str, tmp_path: Path) -> str:
+def ckpt_path(bundle: Path, tmp_path: Path) -> str:
     """Weights of the bundle's own network."""
     parser = inference_parser(bundle)
     torch.manual_seed(0)
@@ -74,11 +80,11 @@ def scans(tmp_path: Path) -> Path:
     return folder
 
 
-def workflow(bundle: str, **overrides: Any) -> ConfigWorkflow:
+def workflow(bundle: Path, **overrides: Any) -> ConfigWorkflow:
     return ConfigWorkflow(config(bundle), config(bundle, "metadata"), workflow_type="infer", **overrides)
 
 
-def test_folder_is_enhanced(bundle: str, ckpt_path: str, scans: Path, tmp_path: Path) -> None:
+def test_folder_is_enhanced(bundle: Path, ckpt_path: str, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     inference = workflow(bundle, input=str(scans), output_dir=str(out), ckpt_path=ckpt_path, device="cpu")
     inference.initialize()
@@ -105,7 +111,7 @@ def test_folder_is_enhanced(bundle: str, ckpt_path: str, scans: Path, tmp_path: 
     assert result.get_fdata().max() <= source.get_fdata().max()
 
 
-def test_rule_saved_by_training_is_used(bundle: str, ckpt_path: str, tmp_path: Path) -> None:
+def test_rule_saved_by_training_is_used(bundle: Path, ckpt_path: str, tmp_path: Path) -> None:
     rule = IntensityScaling("window", -160, 240)
     provenance = {"intensity_scaling": rule.to_dict()}
     Path(ckpt_path).with_name("provenance.json").write_text(json.dumps(provenance))
@@ -115,7 +121,7 @@ def test_rule_saved_by_training_is_used(bundle: str, ckpt_path: str, tmp_path: P
     assert load_scaling(ckpt_path) == rule
 
 
-def test_steps_alone_give_the_enhanced_image(bundle: str, scans: Path) -> None:
+def test_steps_alone_give_the_enhanced_image(bundle: Path, scans: Path) -> None:
     """What MONAI Label does: a path under "image", the steps one by one, and a writer of its own."""
     inference = workflow(bundle, ckpt_path="nowhere/model.pt")
     inference.initialize()
@@ -131,7 +137,7 @@ def test_steps_alone_give_the_enhanced_image(bundle: str, scans: Path) -> None:
     assert data["pred"].dtype == np.int16
 
 
-def test_missing_weights(bundle: str, scans: Path, tmp_path: Path) -> None:
+def test_missing_weights(bundle: Path, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     inference = workflow(bundle, input=str(scans), output_dir=str(out), ckpt_path=str(tmp_path / "model.pt"))
     inference.initialize()
@@ -139,11 +145,11 @@ def test_missing_weights(bundle: str, scans: Path, tmp_path: Path) -> None:
         inference.run()
     cause = root_cause(caught.value)
     assert isinstance(cause, InputError)
-    assert f"bundles/{bundle}/configs/train.json" in str(cause)
+    assert f"bundles/{bundle.name}/configs/train.json" in str(cause)
     assert not out.exists()
 
 
-def test_nothing_given(bundle: str) -> None:
+def test_nothing_given(bundle: Path) -> None:
     inference = workflow(bundle)
     inference.initialize()
     with pytest.raises(RuntimeError) as caught:
@@ -154,13 +160,13 @@ def test_nothing_given(bundle: str) -> None:
 @pytest.mark.slow
 def test_command_line(scans: Path, tmp_path: Path) -> None:
     """The user's command, from the root of the repository."""
-    bundle = "gradprom_mni152"
+    bundle = Path(bundle_root("gradprom_mni152"))
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", config(bundle)]
     arguments = ["--input", str(scans), "--output_dir", str(tmp_path / "out")]
-    parser = ConfigParser(ConfigParser.load_config_file(config(bundle)))
+    parser = inference_parser(bundle)
     weights = tmp_path / "weights.pt"
     torch.save(parser.get_parsed_content("network_def").state_dict(), weights)
-    root = str(Path(bundle_root(bundle)).parents[1])
+    root = str(bundle.parents[1])
     result = subprocess.run(
         [*command, *arguments, "--ckpt_path", str(weights)],
         cwd=root,
