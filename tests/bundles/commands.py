@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import fire
+from monai.bundle import scripts
+from monai.utils import set_determinism
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.parent.parent for path in ROOT.glob("bundles/*/configs/train.json"))
@@ -43,6 +50,25 @@ def run(words: list[str], **kwargs) -> tuple[int, str]:
     process = start(words, **kwargs)
     output, _ = process.communicate(timeout=600)
     return process.returncode, output
+
+
+def call(words: list[str]) -> tuple[int, str]:
+    """As :func:`run`, in this process: no time for imports, and everything else as the command does it."""
+    root, hook, said = logging.getLogger(), sys.excepthook, io.StringIO()
+    handlers, level = list(root.handlers), root.level
+    code = 0
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.chdir(ROOT):
+            try:
+                fire.Fire({"run": scripts.run}, command=words)
+            except Exception as err:
+                code = 1
+                sys.excepthook(type(err), err, err.__traceback__)
+    finally:
+        root.handlers, sys.excepthook = handlers, hook
+        root.setLevel(level)
+        set_determinism(None)
+    return code, said.getvalue()
 
 
 def succeed(words: list[str], **kwargs) -> str:

@@ -32,6 +32,7 @@ def trained(copy: Copy, **settings: int) -> Copy:
     copy.change("inference", lambda content: content["network_def"].update(num_blocks=1, features=8))
     channels, scale = settings.get("channels", 3), settings.get("scale", 1)
     norm = json.loads((copy.folder / "configs" / "inference.json").read_text())["network_def"]["norm"]
+    torch.manual_seed(0)
     network = SRResNet(channels, channels, 1, 8, scale, norm)
     torch.nn.init.normal_(network.tail.weight, 0, 0.02)  # else it would be the identity
     (copy.folder / "models").mkdir()
