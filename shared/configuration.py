@@ -24,6 +24,9 @@ from shared.overlays import OVERLAYS, check_overlays
 from shared.running import Running, find_running
 from shared.settings import SETTINGS
 
+WITHOUT_VALIDATION = ("pretraining", "evaluating")
+"""Runs of the bundles that do not come to a validation."""
+
 INJECTED = frozenset([*DEFAULT_MLFLOW_SETTINGS["configs"], "displayable_configs"])  # type: ignore[misc]
 """Top-level keys that ``--tracking`` and MONAI Label add."""
 
@@ -48,7 +51,8 @@ def check_configuration(save_as: str | None = None) -> None:
     check_keys(parser.get(), _known_keys(running))
     check_settings(parser)
     check_strategy(parser)
-    check_validation(parser)
+    if running.workflow.run_id not in WITHOUT_VALIDATION:
+        check_validation(parser)
     check_enlargement(parser)
     if save_as is not None:
         provenance.write_json(resolved(parser), save_as)

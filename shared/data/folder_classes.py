@@ -22,7 +22,7 @@ def read_classes(table: Path, images: Mapping[str, str], root: Path) -> dict[str
         InputError: unreadable, none of both columns, an unknown or ambiguous image, two rows that differ, or an image
             without one.
     """
-    columns = [name for name in ("class", "group") if name in table_columns(table)]
+    columns = [name for name in ("class", "group") if name in table_columns(table, ("image",))]
     if not columns:
         raise InputError(f"classes: '{table}' has neither a column class nor a column group")
     aliases = _aliases(images, root)

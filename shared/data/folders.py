@@ -124,13 +124,17 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return [{column: row[place] for column, place in zip(columns, places, strict=True)} for row in rows[1:]]
 
 
-def table_columns(path: Path) -> list[str]:
+def table_columns(path: Path, columns: Sequence[str] = ()) -> list[str]:
     """Return the names of the columns of a comma-separated file.
+
+    Args:
+        path: the file.
+        columns: some that it should have; by them a comma is told from other separators.
 
     Raises:
         InputError: unreadable, or another separator than the comma.
     """
-    return next(iter(_rows(path)), [])
+    return next(iter(_rows(path, columns)), [])
 
 
 def other_separator(header: str, columns: Sequence[str]) -> str | None:

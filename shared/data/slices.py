@@ -23,6 +23,7 @@ from shared.inference.layout import PLANES, slice_axis, to_slices
 from shared.inference.picture import Intensities, Picture
 from shared.inference.rasters import is_raster
 from shared.inference.scaling import IntensityScaling, by_parts, scaled
+from shared.inference.signatures import contents
 
 CONTENT = 0.1
 """A slice has content where its standard deviation is at least this part of that of the volume's most varied slice."""
@@ -187,13 +188,9 @@ def _intensities(
 @lru_cache(maxsize=2)
 def _labels(path: str, plane: str, stamp: tuple[int, int]) -> NDArray[Any]:
     """Stored values of a mask, [H, W, S]; of a palette the indices."""
-    if is_raster(path):
-        try:
-            with Image.open(path) as image:
-                if image.mode == "P":
-                    return np.asarray(ImageOps.exif_transpose(image))[..., None]
-        except (OSError, SyntaxError, ValueError) as err:
-            raise InputError(f"{path}: cannot be read as an image: {first_line(err)}") from err
+    indices = _palette_indices(path)
+    if indices is not None:
+        return indices[..., None]
     stack = _slices(read_picture(path, labels=True), plane)
     if any(not np.array_equal(stack[0], channel) for channel in stack[1:]):
         raise InputError(f"{path}: found a mask in colour, expected one value per pixel")
@@ -204,6 +201,22 @@ def _labels(path: str, plane: str, stamp: tuple[int, int]) -> NDArray[Any]:
             raise InputError(f"{path}: found mask values that are not whole, expected class labels")
         return whole.astype(np.int64)
     return labels
+
+
+def _palette_indices(path: str) -> NDArray[Any] | None:
+    """Indices of an image with a palette, [H, W]; None for any other, and for a stack of them."""
+    if not is_raster(path) and "TIFF" not in contents(path):
+        return None
+    try:
+        with Image.open(path) as image:
+            if image.mode != "P" or getattr(image, "n_frames", 1) > 1:
+                return None
+            return np.asarray(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError) as err:
+        # Pillow is not the reader of TIFF, and cannot read all of it.
+        if not is_raster(path):
+            return None
+        raise InputError(f"{path}: cannot be read as an image: {first_line(err)}") from err
 
 
 def _slices(picture: Picture, plane: str) -> NDArray[Any]:

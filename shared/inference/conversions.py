@@ -98,10 +98,11 @@ def _shown(frames: NDArray, record: SourceRecord, is_dicom: bool) -> NDArray:
         shown, brightest = shown.astype(np.uint16), deepest
     else:
         brightest = 255
-    span = (record.white - record.black) or 1.0
     for number, frame in enumerate(frames):
-        share = np.clip((frame.astype(np.float64) - record.black) / span, 0, 1)
-        shown[number] = np.rint(share * brightest)
+        found = record.intensities[record.parts[number] if record.parts else 0]
+        share = (frame.astype(np.float64) - found.black) / ((found.white - found.black) or 1.0)
+        # What is missing is dark.
+        shown[number] = np.rint(np.nan_to_num(share, nan=0.0).clip(0, 1) * brightest)
     return shown
 
 

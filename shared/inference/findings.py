@@ -12,6 +12,7 @@ import numpy as np
 from shared.inference.guard import CHANGED
 from shared.inference.modality import other_modality
 from shared.inference.picture import SourceRecord
+from shared.inference.scaling import DEPTHS
 
 _NAMED = 3
 
@@ -77,7 +78,8 @@ class Findings:
         found = ", ".join(f"{bits} bits ({count})" for bits, count in sorted(depths.items()))
         is_one = len(set().union(*(self._folders[kind] for kind in different))) == 1
         files = f"files of one {'folder' if is_one else 'kind'} were scaled by different ranges"
-        return [f"note: {files}: {found}; --bits {max(depths)} gives all the same"]
+        wanted = next(bits for bits in DEPTHS if bits >= max(depths))
+        return [f"note: {files}: {found}; --bits {wanted} gives all the same"]
 
 
 def depth_of(record: SourceRecord) -> int | None:

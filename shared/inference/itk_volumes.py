@@ -209,7 +209,8 @@ def _space(path: str, reader: Any) -> tuple[NDArray[np.float64], NDArray[np.floa
         if fails or not np.isfinite(values).all():
             found = " ".join(f"{value:g}" for value in values.ravel())
             raise InputError(f"{path}: {name} {found} in the header, which is no space; expected axes that span one")
-    return spacing, origin, direction
+    # A step backwards along an axis is a step forwards along the opposite one, and ITK writes no other.
+    return np.abs(spacing), origin, direction * np.sign(spacing)
 
 
 def _is_compressed(path: str, kind: str) -> bool:

@@ -21,6 +21,9 @@ INTEGER_RULES = ("bits", "window", "real")
 DEPTHS = (8, 10, 12, 14, 16)
 """Numbers of bits that cameras, detectors and scanners use for a value."""
 
+OVERSHOOT = 0.05
+"""Part of its range by which resampled values leave it: splines go beyond black and white."""
+
 MARGIN = 0.5
 """Part of [0, 1] by which a value may lie outside and still go through the network, by the other rules."""
 
@@ -47,7 +50,8 @@ class IntensityScaling:
       percentile 0.1 of all voxels, which is the background where there is one, to the percentile 99.9 of those that
       are brighter; an outlier is what lies outside by more than a tenth of that range, as a hot voxel does;
     - ``"window"``: ``lower`` to 0 and ``upper`` to 1, in the unit of the image (HU);
-    - ``"bits"``: as above, in the unit of the image; values that are at most 1 stay as they are.
+    - ``"bits"``: as above, in the unit of the image and without outliers; real values up to 1 stay as they are. A
+      twentieth more is what resampling does to such values. Beyond 16 bits, and for real values below 0, as "minmax".
 
     A constant image goes to 0 everywhere. The network never sees an outlier of "minmax", nor, by the other rules, what
     lies further than 0.5 outside [0, 1]: such values are clipped for it, and come out as they went in.
@@ -158,9 +162,7 @@ class IntensityScaling:
     def _depth(self, lowest: float, highest: float, largest: int) -> tuple[float, float, int]:
         """Bounds and number of the bits that hold a range; never more than ``largest`` unless they are fixed."""
         is_signed = lowest < 0
-        needed = next((bits for bits in DEPTHS if _holds(bits, lowest, highest)), None)
-        if needed is None:
-            raise InputError(f"values from {lowest:g} to {highest:g}, expected some of at most {max(DEPTHS)} bits")
+        needed = next((bits for bits in DEPTHS if _holds(bits, lowest, highest)), max(DEPTHS))
         bits = min(needed if self.bits is None else self.bits, largest)
         if self.bits is not None and not _holds(bits, lowest, highest):
             raise InputError(f"bits: found {bits}, but values from {lowest:g} to {highest:g}, expected {needed}")
@@ -174,7 +176,7 @@ class IntensityScaling:
             ends = [(bound - picture.intercept) / picture.slope for bound in (self.lower, self.upper)]
             return min(ends), max(ends), None
         if self.real == "bits":
-            return self._unit_bounds(picture, *statistics.range())
+            return self._unit_bounds(picture, without_outliers(statistics, inverted))
         if self.real == "percentile":
             # In a small image one hot voxel would have a part in an interpolated percentile.
             is_small = min(self.lower, 100 - self.upper) / 100 * (statistics.count - 1) < 1
@@ -183,14 +185,19 @@ class IntensityScaling:
             return (lower, upper, None) if lower < upper else (*statistics.range(), None)
         return (*without_outliers(statistics, inverted), None)
 
-    def _unit_bounds(self, picture: Picture, lowest: float, highest: float) -> tuple[float, float, int | None]:
-        """Bounds by the depth that the values in the unit of the image use."""
-        units = sorted(value * picture.slope + picture.intercept for value in (lowest, highest))
-        is_real = picture.pixels.dtype.kind == "f" or (picture.slope, picture.intercept) != (1, 0)
-        if is_real and units[0] >= 0 and units[1] <= 1:
+    def _unit_bounds(self, picture: Picture, usual: tuple[float, float]) -> tuple[float, float, int | None]:
+        """Bounds by the depth that the usual values use in the unit of the image; these themselves if there is none."""
+        low, high = sorted(value * picture.slope + picture.intercept for value in usual)
+        is_real = picture.pixels.dtype.kind == "f"
+        if low >= -OVERSHOOT * high:
+            low = max(low, 0.0)
+        high_enough = high / (1 + OVERSHOOT)
+        if low >= 0 and high_enough <= 1 and (is_real or (picture.slope, picture.intercept) != (1, 0)):
             found: tuple[float, float, int | None] = (0.0, 1.0, None)
+        elif (low < 0 and is_real) or not _holds(max(DEPTHS), low, high_enough):
+            return (*usual, None)
         else:
-            found = self._depth(units[0], units[1], max(DEPTHS))
+            found = self._depth(low, high_enough, max(DEPTHS))
         ends = [(bound - picture.intercept) / picture.slope for bound in found[:2]]
         return min(ends), max(ends), found[2]
 

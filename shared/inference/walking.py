@@ -67,8 +67,10 @@ def files_below(
 
     Each folder is searched once, whatever links lead to it; a link that leads to a folder above itself is not followed.
     """
-    walk = _Walk(left_out, None if output is None else output.resolve(), {path.resolve() for path in skip})
     top = root.resolve()
+    # Results may also lie above what is searched: then they are not in the way.
+    excluded = None if output is None or top.is_relative_to(output.resolve()) else output.resolve()
+    walk = _Walk(left_out, excluded, {path.resolve() for path in skip})
     walk.links.append(root)
     while walk.links:
         link = walk.links.pop(0)

@@ -148,7 +148,12 @@ def test_palette_masks_and_masks_of_volumes(tmp_path: Path) -> None:
     image = Image.fromarray(labels, "P")
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     image.save(tmp_path / "palette.png")
-    np.testing.assert_array_equal(slices.mask_content(str(tmp_path / "palette.png")).values, (0, 1, 2))
+    image.putpalette([255, 255, 255, 0, 0, 0, 128, 128, 128])
+    for name in ("grey.png", "grey.tif", "grey.bmp"):
+        image.save(tmp_path / name)
+    # By its colours a grey palette would be a mask of other values, in another order.
+    for name in ("palette.png", "grey.png", "grey.tif", "grey.bmp"):
+        np.testing.assert_array_equal(slices.mask_content(str(tmp_path / name)).values, (0, 1, 2))
     labels = RNG.integers(0, 3, (20, 22, 6))
     flipped = np.diag([-1.0, 1.0, 1.0, 1.0])
     for name, values in (("images/v.nii.gz", labels * 100 + 7), ("masks/v.nii", labels.astype(float))):

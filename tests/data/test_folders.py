@@ -51,3 +51,9 @@ def test_commas_stay_commas(tmp_path: Path) -> None:
     assert read_table(odd, ("image",)) == [{"image": "a"}]
     with pytest.raises(InputError, match=r"odd.csv' has no column class; found: size; in mm, image"):
         read_table(odd, ("image", "class"))
+
+
+@pytest.mark.parametrize("header", ['image,class,"notes; free; text; here"', "image,class;x;y;z", "image,class"])
+def test_a_comma_beside_more_semicolons_is_the_separator(tmp_path: Path, header: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\na,1,x\n")
+    assert table_columns(tmp_path / "a.csv", ("image",))[0] == "image"

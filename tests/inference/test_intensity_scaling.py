@@ -77,10 +77,27 @@ def test_real_images_by_the_bits_that_they_use(values: np.ndarray, slope: float,
     assert IntensityScaling("bits").bounds(Picture(values.reshape(1, 1, 2), slope=slope)) == expected
 
 
-@pytest.mark.parametrize("ends", [(0, 65536), (-40_000, 9)])
-def test_more_than_sixteen_bits_are_no_depth(ends: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match="values from .* expected some of at most 16 bits"):
-        IntensityScaling("bits").bounds(Picture(np.array([[ends]], np.int32)))
+@pytest.mark.parametrize(
+    ("dtype", "ends", "expected"),
+    [
+        ("float32", (0, 1.0001), (0, 1)),
+        ("float32", (-0.001, 0.999), (0, 1)),
+        ("float32", (-1, 1), (-1, 1)),
+        ("float32", (0, 1e5), (0, 1e5)),
+        ("int16", (-1, 255), (0, 255)),
+        ("int16", (-3, 262), (0, 255)),
+        ("int16", (0, 300), (0, 1023)),
+        ("int16", (-500, 500), (-512, 511)),
+        ("int32", (0, 100_000), (0, 100_000)),
+    ],
+)
+def test_resampled_values_are_of_the_depth_that_they_were_of(
+    dtype: str, ends: tuple[float, float], expected: tuple[float, float]
+) -> None:
+    values = np.linspace(*ends, 400).reshape(1, 20, 20).astype(dtype)
+    assert IntensityScaling("bits").bounds(Picture(values)) == pytest.approx(expected)
+    values[0, 7, 7] = 30_000 if dtype == "int16" else 1e7
+    assert IntensityScaling("bits").bounds(Picture(values)) == pytest.approx(expected, rel=0.01)
 
 
 def brain(dtype: str = "float32") -> np.ndarray:

@@ -290,3 +290,10 @@ def test_segmentation_of_3d_slicer(tmp_path: Path, suffix: str) -> None:
         with pytest.raises(NoIntensities, match=rf"a\.seg\{suffix}: a segmentation, expected an image of intensities$"):
             action(source)
     np.testing.assert_array_equal(read_picture(source, labels=True).pixels[0].T, read(source)[1])
+
+
+def test_a_step_backwards_is_a_step_along_the_opposite_axis(tmp_path: Path, enhance: Enhance) -> None:
+    source = meta_image(tmp_path / "a.mha", PIXELS.tobytes(), ElementSpacing="1 -1 2")
+    (output,) = enhance(source, tmp_path / "out")
+    np.testing.assert_array_equal(read_picture(output).affine, read_picture(source).affine)
+    assert np.linalg.det(np.array(read_picture(source).affine)[:3, :3]) < 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 import torch
@@ -185,3 +187,33 @@ def test_an_image_of_several_kinds_of_frames(tmp_path: Path, monkeypatch: pytest
         record = SourceRecord.from_json(loaded["image_record"])
         assert record.scaling.count("minmax") == 2
         assert [item["image"] for item in find_images(str(tmp_path), str(tmp_path / "o"))] == [str(tmp_path / "a.nii")]
+
+
+@pytest.mark.parametrize("growth", [1, 2])
+def test_outliers_and_missing_values_leave_the_levels_of_a_dicom_image_to_the_rest(
+    tmp_path: Path, enhance: Enhance, growth: int
+) -> None:
+    volume = brain()
+    volume[3, 4, 2], volume[:2] = 1e6, np.nan
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "a.nii")
+    network = Denoiser(growth, lambda images, _: images)
+    (folder,) = enhance(
+        tmp_path / "a.nii", tmp_path / "out", network=network, scaling=IntensityScaling("minmax"), output_format="dicom"
+    )
+    slices = [pydicom.dcmread(path) for path in sorted(Path(folder).iterdir())]
+    found = np.stack([s.pixel_array * float(s.RescaleSlope) + float(s.RescaleIntercept) for s in slices], -1)
+    usual = volume[np.isfinite(volume) & (volume < 1e5)]
+    assert len(np.unique(found)) > 500
+    assert (found.min(), found.max()) == pytest.approx((usual.min(), usual.max()), abs=0.1)
+
+
+def test_missing_values_are_dark_in_a_picture(tmp_path: Path, enhance: Enhance) -> None:
+    pixels = np.linspace(100, 900, 900, dtype=np.float32).reshape(30, 30)
+    pixels[:, :9] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        (output,) = enhance(tmp_path / "a.tif", tmp_path / "out", output_format="png")
+    shown = np.asarray(Image.open(output))
+    assert (shown[:, :9] == 0).all()
+    assert shown.max() == 255

@@ -151,3 +151,14 @@ def test_sockets_are_no_images(root: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("in/s.png")
         assert search(root) == ["a.png", "b/c.png"]
+
+
+def test_results_may_lie_above_what_is_searched(tmp_path: Path) -> None:
+    """``--input data/mine --output data``: the sub-folders of the input are no output folders."""
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / "data" / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "mine" / name).write_bytes(b"")
+    left_out = LeftOut()
+    found = images_below(tmp_path / "data" / "mine", lambda path: True, left_out, output=tmp_path / "data")
+    assert [path.name for path in found] == ["a.png", "b.png"]
+    assert not left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,8 @@ from shared.inference.dicom.values import (
 )
 from shared.inference.dicom.versions import apply_palette, decode_pixels
 from shared.inference.picture import Picture
+
+logger = logging.getLogger(__name__)
 
 _QUANTITATIVE = {"CT", "MR", "PT", "NM"}
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
@@ -101,17 +104,15 @@ def read_time_series(files: Sequence[str], volume: Picture) -> Picture:
     """Read the values of all volumes of a time series, so that one range can be found for all of them.
 
     Args:
-        files: of all its volumes (:func:`~shared.inference.dicom.series.time_series`), in any order.
+        files: of all its volumes (:func:`~shared.inference.dicom.series.time_series`), in any order; what cannot be
+            decoded is passed over and logged, as only its own volume fails.
         volume: one of them, as :func:`read_dicom` gives it.
 
     Returns:
         ``volume``, with the values of all files as its pixels [C, H, W, S]: stored values in the scale of ``volume``,
         float32 where other volumes have another one.
-
-    Raises:
-        InputError: the pixels of a file cannot be decoded.
     """
-    _, values, slope, intercept = _read_values(files)
+    _, values, slope, intercept = _read_values(files, pass_damaged=True)
     if (slope, intercept) != (volume.slope, volume.intercept) or values.dtype != volume.pixels.dtype:
         units = values.astype(np.float64) * slope + intercept
         values = ((units - volume.intercept) / volume.slope).astype(np.float32)
@@ -176,12 +177,17 @@ def _modality(header: Any) -> str | None:
     return stated.strip()[:16] or None
 
 
-def _read_values(files: Sequence[str]) -> tuple[list[Any], NDArray, float, float]:
+def _read_values(files: Sequence[str], pass_damaged: bool = False) -> tuple[list[Any], NDArray, float, float]:
     """Headers, frames [S, H, W, C] of all files without what their padding holds, slope and intercept."""
     headers, stacks, masks = [], [], []
     for path in files:
-        header = read_header(path)
-        stack = read_frames(path)
+        try:
+            header, stack = read_header(path), read_frames(path)
+        except InputError as err:
+            if not pass_damaged:
+                raise
+            logger.warning("%s; has no part in the scale of its series", err)
+            continue
         mask = padding_mask(header, stack)
         headers.append(header)
         stacks.append(stack)

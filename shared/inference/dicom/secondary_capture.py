@@ -37,7 +37,8 @@ def write_secondary_captures(path: str, pixels: NDArray, record: SourceRecord, p
     reference are added to what Secondary Capture demands, the slices as radiologists look at them.
 
     Integers of up to 16 bits stay as they are, signed ones moved by an intercept; wider ones and real numbers become
-    16 bits, with the rescale slope that gives them back.
+    16 bits, with the rescale slope that gives them back; then outliers are clipped to the range of the image, and
+    missing values (NaN) become dark.
 
     Args:
         path: of the file, or of a folder that exists.
@@ -91,11 +92,17 @@ def _as_unsigned(frames: NDArray, record: SourceRecord) -> tuple[NDArray, float,
     grey = frames[..., 0]
     if grey.dtype in (np.uint8, np.uint16):
         return grey, 1.0, 0.0
-    lowest, highest = float(grey.min()), float(grey.max())
+    lowest, highest = float(np.nanmin(grey)), float(np.nanmax(grey))
     if grey.dtype.kind in "iu" and highest - lowest <= _DEEPEST:
         return (grey.astype(np.int64) - int(lowest)).astype(np.uint16), 1.0, lowest
+    real = grey.astype(np.float64)
+    if record.kept:
+        # One outlier would leave the image a few of the 65536 levels.
+        lowest, highest = record.lowest, record.highest
+        dark = lowest if record.black <= record.white else highest
+        real = np.where(np.isnan(real), dark, real).clip(lowest, highest)
     slope = (highest - lowest) / _DEEPEST or 1.0
-    return np.rint((grey.astype(np.float64) - lowest) / slope).astype(np.uint16), slope, lowest
+    return np.rint((real - lowest) / slope).astype(np.uint16), slope, lowest
 
 
 def _image(frame: NDArray, number: int, record: SourceRecord, producer: Producer, origin: str) -> Any:

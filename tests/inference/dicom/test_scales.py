@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.pixels import apply_rescale, apply_windowing
 
-from shared.inference import LoadSourced, read_picture
+from shared.inference import IntensityScaling, LoadSourced, read_picture
 from tests.inference.dicom.dicom_files import DX, MR, enhanced_file, enhanced_mr, image, noise, save, write_series
 
 Enhance = Callable[..., list[str]]
@@ -126,3 +127,13 @@ def test_window_of_a_volume_is_the_middle_one_of_its_slices(tmp_path: Path) -> N
         frame.FrameVOILUTSequence[0].WindowCenter = [300 + number, 40]
         frame.FrameVOILUTSequence[0].WindowWidth = [101, 400]
     assert read_picture(str(save(dataset, tmp_path / "a.dcm"))).window == pytest.approx((250.5, 350.5))
+
+
+def test_pictures_of_frames_show_each_kind_in_its_own_scale(tmp_path: Path, enhance: Enhance) -> None:
+    pixels = noise(4, 16, 15, dtype="uint16") % 200
+    pixels[2:] = 100 * pixels[2:] + 30000
+    source = save(of_kinds(pixels, ["M", "M", "FIELD_MAP", "FIELD_MAP"]), tmp_path / "a.dcm")
+    (folder,) = enhance(source, tmp_path / "out", scaling=IntensityScaling("minmax"), output_format="png")
+    for path in sorted(Path(folder).iterdir()):
+        shown = np.asarray(Image.open(path))
+        assert shown.max() - shown.min() > 240, path.name

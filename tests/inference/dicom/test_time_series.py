@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from shared import InputError
 from shared.inference import IntensityScaling, LoadSourced, find_images, read_picture
 from shared.inference.dicom.reading import read_dicom, read_header, read_time_series
 from shared.inference.dicom.series import group_slices, time_series
@@ -91,6 +92,19 @@ def test_all_volumes_of_a_time_series_have_one_scale(tmp_path: Path, rule: Inten
     del alone["scale_with"]
     record = SourceRecord.from_json(load(alone)["image_record"])
     assert record.white - record.black == PLACES - 1
+
+
+def test_a_damaged_file_fails_its_own_volume_alone(tmp_path: Path) -> None:
+    files = write_run(tmp_path / "scan", PLACE_FIRST)
+    files[PLACES + 3].write_bytes(files[PLACES + 3].read_bytes()[:-9])
+    load, failed = LoadSourced("image", IntensityScaling("minmax")), []
+    for item in find_images(str(tmp_path / "scan"), str(tmp_path / "out")):
+        try:
+            load(item)
+        except InputError:
+            failed.append(item["image"])
+    assert len(failed) == 1
+    assert str(files[PLACES + 3]) in failed[0]
 
 
 def test_a_time_in_each_file_does_not_hide_the_order(tmp_path: Path) -> None:
