@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,13 @@ class Picture:
     missing: NDArray[np.bool_] | None = None
     modality: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def frames_of(picture: Picture, part: int) -> Picture:
+    """The frames of one kind, as an image of their own."""
+    chosen = np.array(picture.parts) == part
+    missing = None if picture.missing is None else picture.missing[..., chosen]
+    return replace(picture, pixels=picture.pixels[..., chosen], missing=missing, parts=())
 
 
 @dataclass(frozen=True)

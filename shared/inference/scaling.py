@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shared import provenance
 from shared.errors import InputError
-from shared.inference.picture import Intensities, Picture
+from shared.inference.picture import Intensities, Picture, frames_of
 from shared.inference.value_statistics import PixelStatistics, Statistics, without_outliers
 
 PROVENANCE_KEY = "intensity_scaling"
@@ -200,13 +200,6 @@ class IntensityScaling:
             found = self._depth(low, high_enough, max(DEPTHS))
         ends = [(bound - picture.intercept) / picture.slope for bound in found[:2]]
         return min(ends), max(ends), found[2]
-
-
-def frames_of(picture: Picture, part: int) -> Picture:
-    """The frames of one kind, as an image of their own."""
-    chosen = np.array(picture.parts) == part
-    missing = None if picture.missing is None else picture.missing[..., chosen]
-    return replace(picture, pixels=picture.pixels[..., chosen], missing=missing, parts=())
 
 
 def scale(pixels: NDArray, black: float, white: float) -> NDArray[np.float32]:

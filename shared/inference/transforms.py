@@ -22,9 +22,9 @@ from shared.inference.format_table import require_output_format
 from shared.inference.formats import Source, output_name, read_picture, write_picture
 from shared.inference.guard import suspicious_change
 from shared.inference.layout import PLANES, from_slices, slice_axis, to_slices
-from shared.inference.picture import Intensities, Picture, SourceRecord
+from shared.inference.picture import Intensities, Picture, SourceRecord, frames_of
 from shared.inference.producer import Producer
-from shared.inference.scaling import IntensityScaling, by_parts, frames_of, outside, scaled, unscale
+from shared.inference.scaling import IntensityScaling, by_parts, outside, scaled, unscale
 
 logger = logging.getLogger(__name__)
 
