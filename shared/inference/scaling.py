@@ -244,20 +244,17 @@ def scaled(pixels: NDArray, found: Intensities) -> NDArray[np.float32]:
     return values.clip(*sorted(ends), out=values)
 
 
-def restored(values: NDArray, found: Intensities, source: NDArray, missing: NDArray | None = None) -> NDArray:
+def restored(values: NDArray, found: Intensities, source: NDArray) -> NDArray:
     """Stored values of an enhanced image; what the network was not shown comes from the source.
 
     Args:
         values: around [0, 1].
         found: intensities of the source.
         source: its stored values, of the same shape.
-        missing: where it holds none (NaN).
     """
     stored = unscale(values, found.black, found.white, found.lowest, found.highest, source.dtype)
     beyond = outside(source, found)
     stored[beyond] = source[beyond]
-    if missing is not None:
-        stored[missing] = np.nan
     return stored
 
 

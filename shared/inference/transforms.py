@@ -22,7 +22,7 @@ from shared.inference.format_table import require_output_format
 from shared.inference.formats import Source, output_name, read_picture, write_picture
 from shared.inference.guard import suspicious_change
 from shared.inference.layout import PLANES, from_slices, slice_axis, to_slices
-from shared.inference.picture import Intensities, Picture, SourceRecord, frames_of
+from shared.inference.picture import Intensities, Picture, SourceRecord
 from shared.inference.producer import Producer
 from shared.inference.scaling import IntensityScaling, by_parts, outside, scaled, unscale
 
@@ -110,8 +110,7 @@ class LoadSourced(MapTransform):
         except InputError as err:
             raise InputError(f"{source}: {err}") from err
         beyond = by_parts(picture.pixels, picture.parts, (first, *others), outside)
-        pictures = [frames_of(picture, part) for part in range(1 + len(others))] if picture.parts else [picture]
-        words = [self.scaling.describe(*each) for each in zip(pictures, (first, *others), strict=True)]
+        words = [self.scaling.describe(picture, found) for found in (first, *others)]
         record = SourceRecord(
             source=source,
             dtype=picture.pixels.dtype.name,
