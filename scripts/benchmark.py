@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from shared import provenance
 from shared.benchmark import large_image
 from shared.benchmark.figures import Bound, Figure, figure_rows, figure_to_json, missed, step_rows, table
 from shared.benchmark.large_image import LargeSettings, compare_runs, measure_large_image, run_rows
 from shared.benchmark.measure import measure, surroundings
 from shared.benchmark.settings import Settings, quick
-from shared.cores import usable_cores
+from shared.bundle import provenance
+from shared.distributed import usable_cores
 from shared.errors import InputError
 
 

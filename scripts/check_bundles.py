@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from shared import bundle_names, provenance
+from shared import bundle_names
+from shared.bundle import provenance
 from shared.conformance import Result, check_bundle
 from shared.conformance.requirements import PACKAGES, require
 from shared.conformance.run import bundle_folder

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from shared.bundle.archive import read_zip, unpack
+from shared.bundle.manifest import Manifest
 from shared.errors import InputError
-from shared.packaging import read_zip, unpack
-from shared.packaging.manifest import Manifest
 
 WEIGHTS = "models/model.pt"
 EXTENSIONS = ("*.png", "*.jpg", "*.jpeg", "*.bmp", "*.tif", "*.tiff", "*.nii", "*.nii.gz", "*.dcm")

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from shared import bundle_names
+from shared.bundle.archive import read_zip
 from shared.errors import InputError, message_of
 from shared.files import short_path
-from shared.packaging import read_zip
 from shared.packaging.build import Options, build
 
 

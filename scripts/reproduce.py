@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shared.errors import InputError, message_of
-from shared.figures import FIGURES
 from shared.files import short_path
-from shared.reproduction.experiments import tables
+from shared.reproduction.papers.gradprom import FIGURES
+from shared.reproduction.papers.gradprom.experiments import tables
 from shared.reproduction.plan import Estimate, describe, duration
 from shared.reproduction.profiles import PROFILES
 from shared.reproduction.runs import Runner, data_of

@@ -1,7 +1,8 @@
-"""What the processes of a data-parallel run do together; each does nothing in a single process."""
+"""What the processes of a data-parallel run do together (nothing in a single process), and what one may use."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -99,3 +100,8 @@ def _as_one_buffer(tensors: Sequence[Tensor], operation: Callable[[Tensor], None
         operation(flat)
         pieces = flat.split([t.numel() for t in group])
         torch._foreach_copy_(group, [p.view_as(t) for p, t in zip(pieces, group, strict=True)])
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,12 +11,12 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from shared import update_rules
-from shared.configuration import check_strategy
+from shared.bundle.configuration import check_strategy
+from shared.bundle.settings import SETTINGS
 from shared.errors import InputError
 from shared.handlers import GradPromHandler
 from shared.packaging.build import REPOSITORY
 from shared.packaging.documents import extras
-from shared.settings import SETTINGS
 from tests.handlers.reference import System, batches
 from tests.test_update_rules import aligned, flat, random_gradients
 

@@ -23,7 +23,8 @@ from shared.benchmark.figures import Bound, Figure
 from shared.benchmark.memory import peak_resident_set
 from shared.benchmark.timing import synchronize
 from shared.errors import InputError
-from shared.inference import EnhancementInferer, IntensityScaling, LargeImages
+from shared.images import IntensityScaling
+from shared.inference import EnhancementInferer, LargeImages
 from shared.networks import SRResNet
 
 BOUNDS = {"large_memory_over_small": Bound("at most", 1.1)}

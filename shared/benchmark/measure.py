@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from shared import provenance
 from shared.benchmark import handwritten
 from shared.benchmark.figures import Figure, figure_to_json, ratio
 from shared.benchmark.loading import Waiting, measure_waiting
@@ -21,6 +20,7 @@ from shared.benchmark.settings import Settings
 from shared.benchmark.system import System, endless_batches
 from shared.benchmark.timing import interleave
 from shared.benchmark.trainer import TrainerStep, build_trainer
+from shared.bundle import provenance
 
 Progress = Callable[[str], None]
 Seconds = dict[str, list[float]]

@@ -11,10 +11,11 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from shared import provenance, weights
+from shared.bundle import provenance
+from shared.bundle.location import is_package
 from shared.errors import InputError, message_of
 from shared.files import read_json
-from shared.packaging.location import is_package
+from shared.networks import weights
 from shared.packaging.metadata import for_weights
 
 MODEL = "models/model.pt"

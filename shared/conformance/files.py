@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from monai.bundle import ConfigParser
 
-from shared import provenance
+from shared.bundle import provenance
+from shared.bundle.location import FILE_NAME as PACKAGE
 from shared.conformance.bundle import MODEL, Bundle
 from shared.conformance.result import Result
 from shared.files import read_json
-from shared.packaging.location import FILE_NAME as PACKAGE
 from shared.packaging.metadata import METADATA
 
 REQUIRED = (

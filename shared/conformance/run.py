@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import shared
+from shared.bundle.archive import open_package
+from shared.bundle.location import is_package
 from shared.conformance.bundle import Bundle
 from shared.conformance.data_format import check_format, check_verify_net_in_out
 from shared.conformance.exports import check_onnx, check_torch_export, check_torchscript
@@ -22,8 +24,6 @@ from shared.conformance.quiet import quiet
 from shared.conformance.result import OK, SKIPPED, Check, Result
 from shared.conformance.weights import check_weights
 from shared.errors import message_of
-from shared.packaging import open_package
-from shared.packaging.location import is_package
 
 CHECKS = (
     Check("files", check_files),

@@ -7,11 +7,11 @@ from typing import Any
 
 from shared import __version__
 from shared.benchmark.figures import table
+from shared.bundle.provenance import versions
 from shared.conformance.data_format import ADAPTED
 from shared.conformance.exports import BOUND
 from shared.conformance.package_process import CODE
 from shared.conformance.result import OK, SKIPPED, Result
-from shared.provenance import versions
 
 Results = Mapping[str, Mapping[str, Result]]
 """What was found, by bundle and check."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from shared import provenance
+from shared.bundle import provenance
 from shared.conformance.bundle import MODEL, Bundle
 from shared.conformance.result import Result
 from shared.errors import InputError

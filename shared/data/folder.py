@@ -18,8 +18,8 @@ from shared.data.shared_ranges import SharedRange, shared_ranges
 from shared.data.slices import ImageContent, check_plane, image_content, mask_content
 from shared.data.splits import SECTIONS, check_choice, select_section
 from shared.errors import InputError
-from shared.inference.left_out import LeftOut
-from shared.inference.scaling import IntensityScaling
+from shared.images.left_out import LeftOut
+from shared.images.scaling import IntensityScaling
 
 logger = logging.getLogger("shared.data")
 

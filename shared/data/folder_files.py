@@ -7,9 +7,9 @@ from pathlib import Path
 
 from shared.data.slices import stem
 from shared.errors import InputError, NoIntensities
-from shared.inference.formats import SUPPORTED, check_picture, format_of
-from shared.inference.left_out import LeftOut
-from shared.inference.walking import images_below
+from shared.images.formats import SUPPORTED, check_picture, format_of
+from shared.images.left_out import LeftOut
+from shared.images.walking import images_below
 
 
 def image_files(root: Path, skip: set[Path], name: str, left_out: LeftOut) -> dict[str, str]:

@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from shared.data.label_maps import is_label_map, map_size
 from shared.data.medical import is_medical, plane_size, read_plane
-from shared.inference.orientation import swaps_axes
+from shared.images.orientation import swaps_axes
 
 PathLike = str | os.PathLike[str]
 UNREADABLE = (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError)

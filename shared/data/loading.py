@@ -18,9 +18,9 @@ from shared.data.label_maps import is_label_map, read_class_map
 from shared.data.medical import is_medical, label_plane, read_plane
 from shared.data.splits import check_choice
 from shared.errors import InputError, first_line
-from shared.inference.orientation import swaps_axes
-from shared.inference.picture import Intensities, Picture
-from shared.inference.scaling import IntensityScaling, scaled
+from shared.images.orientation import swaps_axes
+from shared.images.picture import Intensities, Picture
+from shared.images.scaling import IntensityScaling, scaled
 
 PathLike = str | os.PathLike[str]
 #: Part of an image: top, left, height, width.

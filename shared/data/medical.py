@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import InputError, first_line
-from shared.inference.formats import check_picture, read_picture
-from shared.inference.picture import Picture
+from shared.images.formats import check_picture, read_picture
+from shared.images.picture import Picture
 
 PathLike = str | os.PathLike[str]
 NIFTI = (".nii", ".nii.gz")

@@ -25,8 +25,8 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
 from shared.errors import InputError
-from shared.inference.picture import Intensities, Picture
-from shared.inference.scaling import IntensityScaling, scaled
+from shared.images.picture import Intensities, Picture
+from shared.images.scaling import IntensityScaling, scaled
 
 T1, GREY, WHITE = (f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz" for name in ("t1", "gm", "wm"))
 GAP = 3

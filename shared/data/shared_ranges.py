@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.errors import InputError
-from shared.inference.formats import format_of
-from shared.inference.picture import Intensities, Picture
-from shared.inference.scaling import IntensityScaling, PixelStatistics
+from shared.images.formats import format_of
+from shared.images.picture import Intensities, Picture
+from shared.images.scaling import IntensityScaling, PixelStatistics
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class StoredRange:
         lowest, highest: smallest and largest stored value.
         bits: number of bits that the file provides; None for an image that has a scale of its own, as NIfTI, float
             TIFF, CT and MR have, and one with frames of several kinds.
-        window: see :class:`~shared.inference.picture.Picture`.
+        window: see :class:`~shared.images.picture.Picture`.
     """
 
     kind: str

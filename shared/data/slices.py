@@ -18,12 +18,12 @@ from PIL import Image, ImageOps
 
 from shared.data.shared_ranges import SharedRange, StoredRange, range_for
 from shared.errors import InputError, first_line
-from shared.inference.formats import read_picture
-from shared.inference.layout import PLANES, slice_axis, to_slices
-from shared.inference.picture import Intensities, Picture
-from shared.inference.rasters import is_raster
-from shared.inference.scaling import IntensityScaling, by_parts, scaled
-from shared.inference.signatures import contents
+from shared.images.formats import read_picture
+from shared.images.layout import PLANES, slice_axis, to_slices
+from shared.images.picture import Intensities, Picture
+from shared.images.rasters import is_raster
+from shared.images.scaling import IntensityScaling, by_parts, scaled
+from shared.images.signatures import contents
 
 CONTENT = 0.1
 """A slice has content where its standard deviation is at least this part of that of the volume's most varied slice."""

@@ -12,9 +12,9 @@ from monai.utils import CommonKeys
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from shared import weights
 from shared.distributed import broadcast
 from shared.handlers.gradprom import GradPromHandler
+from shared.networks import weights
 
 
 class RenewBatchStatistics:

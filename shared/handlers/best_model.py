@@ -14,13 +14,14 @@ from monai.data import decollate_batch
 from monai.utils import CommonKeys
 from torch import nn
 
-from shared import provenance, weights
+from shared.bundle import provenance
+from shared.bundle.provenance import training_command
 from shared.distributed import barrier, gather, rank
 from shared.errors import InputError
 from shared.files import short_path, write_atomically
 from shared.handlers.finite import NonFiniteError
-from shared.provenance import training_command
-from shared.stages import RecognitionEnsemble
+from shared.networks import weights
+from shared.recognition.ensemble import RecognitionEnsemble
 
 logger = logging.getLogger(__name__)
 MODEL = "model.pt"

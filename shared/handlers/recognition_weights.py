@@ -9,11 +9,12 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
-from shared import provenance, weights
+from shared.bundle import provenance
 from shared.distributed import barrier, rank
 from shared.errors import InputError
 from shared.handlers.best_model import MODEL, RECOGNITION
 from shared.handlers.finite import NonFiniteError
+from shared.networks import weights
 
 
 class SaveRecognition:
@@ -24,7 +25,7 @@ class SaveRecognition:
 
     Args:
         folder: where the files go.
-        recognition: the recognition networks, a :class:`~shared.stages.RecognitionEnsemble`.
+        recognition: the recognition networks, a :class:`~shared.recognition.ensemble.RecognitionEnsemble`.
         origin: content of ``provenance.json``.
 
     Raises:
@@ -69,7 +70,7 @@ class LoadRecognition:
 
     Args:
         folder: where ``recognition.pt`` lies.
-        recognition: the recognition networks, a :class:`~shared.stages.RecognitionEnsemble`.
+        recognition: the recognition networks, a :class:`~shared.recognition.ensemble.RecognitionEnsemble`.
         remedy: what to do when the file is missing, for the message.
 
     Raises:

@@ -10,11 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 from ignite.engine import Engine, Events
 from torch import nn
 
-from shared import weights
 from shared.distributed import barrier
 from shared.errors import InputError
 from shared.handlers.best_model import BestModel
 from shared.handlers.finite import NonFiniteError, batch_ids
+from shared.networks import weights
 
 logger = logging.getLogger(__name__)
 FILE_NAME = "checkpoint.pt"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.inference.guard import CHANGED
-from shared.inference.modality import other_modality
-from shared.inference.picture import SourceRecord
-from shared.inference.scaling import DEPTHS
+from shared.images.guard import CHANGED
+from shared.images.modality import other_modality
+from shared.images.picture import SourceRecord
+from shared.images.scaling import DEPTHS
 
 _NAMED = 3
 
@@ -22,7 +22,7 @@ class Findings:
 
     Args:
         trained_on: modality of the images that the network was trained on, see
-            :func:`~shared.inference.modality.other_modality`.
+            :func:`~shared.images.modality.other_modality`.
     """
 
     def __init__(self, trained_on: str) -> None:

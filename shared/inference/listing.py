@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import InputError, NoIntensities
-from shared.inference.dicom.series import group_slices, time_series
-from shared.inference.format_table import SUPPORTED, format_of
-from shared.inference.formats import check_output, check_picture, dicom_header, output_name, series_output_name
-from shared.inference.itk_volumes import data_files
+from shared.images.dicom.series import group_slices, time_series
+from shared.images.format_table import SUPPORTED, format_of
+from shared.images.formats import check_output, check_picture, dicom_header, output_name, series_output_name
+from shared.images.itk_volumes import data_files
+from shared.images.left_out import LeftOut
+from shared.images.walking import Refuse, images_below
 from shared.inference.large.images import is_large
-from shared.inference.left_out import LeftOut
 from shared.inference.transforms import SCALE_WITH
-from shared.inference.walking import Refuse, images_below
 
 
 class Images(list[dict[str, Any]]):
@@ -47,13 +47,13 @@ def find_images(
     A folder is searched with all its sub-folders, linked ones too, in sorted order. Left out, and counted in
     ``left_out`` of what is returned, are hidden files, files of other kinds or without an image of intensities (label
     maps), what lies below ``output_dir``, and results of earlier runs
-    (:func:`~shared.inference.earlier_results.without_results`). The tree of outputs mirrors the tree of inputs. The
+    (:func:`~shared.images.earlier_results.without_results`). The tree of outputs mirrors the tree of inputs. The
     header of every image is read here, so that most bad files are found before the first result is written.
 
     A source is a path, or the list of the DICOM files in one folder that are the slices of one volume
-    (:func:`~shared.inference.dicom.series.group_slices`). The result of such a series is a folder, or one NIfTI file,
+    (:func:`~shared.images.dicom.series.group_slices`). The result of such a series is a folder, or one NIfTI file,
     named by the number and description of the series. All other images have results of their own
-    (:func:`~shared.inference.formats.output_name`). An item of a DICOM time series has the key ``scale_with``: the
+    (:func:`~shared.images.formats.output_name`). An item of a DICOM time series has the key ``scale_with``: the
     files of all its volumes, which share one scale.
 
     Args:

@@ -21,11 +21,11 @@ from monai.transforms import MapTransform
 from numpy.typing import NDArray
 
 from shared.errors import InputError
-from shared.inference.bad_request import asked_by_monai_label, bad_request
-from shared.inference.formats import output_name, write_picture
-from shared.inference.modality import ANY, other_modality
-from shared.inference.picture import SourceRecord
-from shared.inference.producer import Producer
+from shared.images.attribution import Producer
+from shared.images.formats import output_name, write_picture
+from shared.images.modality import ANY, other_modality
+from shared.images.picture import SourceRecord
+from shared.inference.label_requests import asked_by_monai_label, bad_request
 from shared.inference.transforms import RECORD_SUFFIX
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class AnswerMONAILabeld(MapTransform):
     """Give MONAI Label the file of the enhanced image; do nothing anywhere else.
 
     The file is what the bundle's own inference writes: size (also after super-resolution), orientation, channels, type
-    and intensities are those of :func:`~shared.inference.write_picture`. A directory, which is a DICOM series, is
+    and intensities are those of :func:`~shared.images.write_picture`. A directory, which is a DICOM series, is
     answered as one NIfTI file. The request's parameter ``result_extension`` (".nii", ".nii.gz", ".nrrd") asks for a
     volume whatever the source is; ``result_dtype`` and ``result_compress``, which are about label maps, count for
     nothing. With ``skip_writer`` no file is asked for, and the data stay as they are.

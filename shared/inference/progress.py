@@ -13,11 +13,11 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 from tqdm import tqdm
 
-from shared.inference.decoder_output import own_lines
+from shared.images.attribution import Producer
+from shared.images.decoder_output import own_lines
+from shared.images.formats import format_of
+from shared.images.picture import SourceRecord
 from shared.inference.findings import Findings, depth_of
-from shared.inference.formats import format_of
-from shared.inference.picture import SourceRecord
-from shared.inference.producer import Producer
 from shared.inference.transforms import NOTES_SUFFIX, RECORD_SUFFIX
 
 _SECONDS_BETWEEN_LINES = 10.0

@@ -16,15 +16,15 @@ from monai.transforms import MapTransform, SaveImaged
 from numpy.typing import NDArray
 
 from shared.errors import InputError
-from shared.inference.bad_request import bad_request
-from shared.inference.dicom.reading import read_time_series
-from shared.inference.format_table import require_output_format
-from shared.inference.formats import Source, output_name, read_picture, write_picture
-from shared.inference.guard import suspicious_change
-from shared.inference.layout import PLANES, from_slices, slice_axis, to_slices
-from shared.inference.picture import Intensities, Picture, SourceRecord
-from shared.inference.producer import Producer
-from shared.inference.scaling import IntensityScaling, by_parts, outside, scaled, unscale
+from shared.images.attribution import Producer
+from shared.images.dicom.reading import read_time_series
+from shared.images.format_table import require_output_format
+from shared.images.formats import Source, output_name, read_picture, write_picture
+from shared.images.guard import suspicious_change
+from shared.images.layout import PLANES, from_slices, slice_axis, to_slices
+from shared.images.picture import Intensities, Picture, SourceRecord
+from shared.images.scaling import IntensityScaling, by_parts, outside, scaled, unscale
+from shared.inference.label_requests import bad_request
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class RestoreSourced(MapTransform):
     ``data[key]``, a tensor [C, H, W] or [C, H, W, S] with values around [0, 1], becomes a NumPy array of stored
     values [C, *shape of the source], clipped to the range that the network was shown, rounded for integer types. What
     lies beyond that range, and what is missing (NaN), is as it was. ``data[key + "_notes"]`` becomes a list of what a
-    person should be told about the result (:func:`~shared.inference.guard.suspicious_change`), mostly empty.
+    person should be told about the result (:func:`~shared.images.guard.suspicious_change`), mostly empty.
 
     Args:
         keys: keys of the enhanced images.

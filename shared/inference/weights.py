@@ -7,9 +7,9 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from shared import weights
+from shared.bundle.provenance import training_command
 from shared.files import short_path
-from shared.provenance import training_command
+from shared.networks import weights
 
 
 class WeightsLoader:

@@ -4,6 +4,6 @@ A package is one folder: the bundle's configs, docs, LICENSE and, when they were
 ``shared`` beside them; requirements.txt; and package.json, which names the package and the SHA-256 of its files.
 """
 
-from shared.packaging.archive import open_package, read_zip, unpack
+from shared.bundle.archive import open_package, read_zip, unpack
 
 __all__ = ["open_package", "read_zip", "unpack"]

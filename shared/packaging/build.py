@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import shared
-from shared import InputError, bundle_root, provenance
+from shared import InputError, bundle_root
+from shared.bundle import provenance
+from shared.bundle.archive import to_zip
+from shared.bundle.location import nearest
+from shared.bundle.manifest import Manifest, digest
 from shared.files import make_folder, read_json, write_atomically
 from shared.packaging import configs, documents
-from shared.packaging.archive import to_zip
-from shared.packaging.location import nearest
-from shared.packaging.manifest import Manifest, digest
 from shared.packaging.metadata import METADATA, for_weights
 from shared.packaging.trained import described, trained
 

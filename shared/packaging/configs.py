@@ -16,8 +16,8 @@ def localise(config: Mapping[str, Any], name: str, shared_version: str) -> dict[
     ``shared.bundle_root`` finds the folder, as in the repository; but it lies in the package, which must be on
     ``sys.path`` before it is looked up: first of all in ``initialize``, because ``monai.bundle.load`` and
     ``create_workflow`` only initialise, and MONAI extends the path when a run begins. So one expression looks for the
-    ``ConfigWorkflow`` on the call stack, as :mod:`shared.running` does, which cannot be imported yet. A bare parser
-    leaves no such trace: then ``shared.bundle_root`` searches ``sys.path`` and the working directory.
+    ``ConfigWorkflow`` on the call stack, as :mod:`shared.bundle.running` does, which cannot be imported yet. A bare
+    parser leaves no such trace: then ``shared.bundle_root`` searches ``sys.path`` and the working directory.
 
     ``network_def`` asks for the same, so that the version of ``shared`` is checked also where bundle_root is set from
     outside, as MONAI Label does.

@@ -57,7 +57,8 @@ def entry(metadata: Mapping[str, Any], name: str, key: str) -> dict[str, Any] | 
 def _asked(inference: Mapping[str, Any], origin: Mapping[str, Any], key: str) -> tuple[Any, Any]:
     """Return the default of what inference.json asks provenance.json for, and the answer; twice None if it does not."""
     for value in inference.values():
-        if isinstance(value, dict) and value.get("_target_") == "shared.provenance.setting" and value["key"] == key:
+        asks = isinstance(value, dict) and value.get("_target_") == "shared.bundle.provenance.setting"
+        if asks and value["key"] == key:
             return value["default"], origin.get(key, value["default"])
     return None, None
 

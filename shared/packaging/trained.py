@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from shared import provenance
+from shared.bundle import provenance
 from shared.errors import InputError, message_of
 
 REMEDY = "move it away, or package without weights by --without-weights"
@@ -55,7 +55,7 @@ def _check_fit(bundle: Path, model: Path) -> None:
     # Imported here: they take seconds, and most bundles come without weights.
     from monai.bundle import ConfigParser
 
-    from shared import weights
+    from shared.networks import weights
 
     parser = ConfigParser()
     parser.read_config(bundle / "configs" / "inference.json")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from shared.metrics import confusion_matrix
-from shared.recognition import GROUND_TRUTH, RecognitionTask
+from shared.recognition.task import GROUND_TRUTH, RecognitionTask
 from shared.reporting.rows import Recognition
 
 KINDS = {2: "diagnosis", 4: "segmentation"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.csv_cells import csv_lines
+from shared.files import csv_lines
 from shared.metrics import mean_iou
 from shared.reporting.rows import ImageRow
 from shared.reporting.summary import metrics_of, tasks_of, versions_of
@@ -27,7 +27,7 @@ def per_image_csv(rows: Sequence[ImageRow]) -> str:
     Columns: `id`, `group`, `<metric>_<version>` (psnr_degraded, ..., `_region` at the end of those of a region),
     then for each task `<task>_target` and `<task>_<version>` (class indices) of a diagnosis, or
     `<task>_mean_iou_<version>` of a segmentation. A value that an image does not have stays empty. An id or a group
-    that a spreadsheet would take for a formula begins with an apostrophe (:func:`~shared.csv_cells.escape_cell`).
+    that a spreadsheet would take for a formula begins with an apostrophe (:func:`~shared.files.escape_cell`).
     """
     lines = [_flat(row) for row in rows]
     quality = [_column(metric, version) for metric in metrics_of(rows) for version in versions_of(rows)]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.reporting.tables import HEADINGS
-from shared.reproduction import paper
 from shared.reproduction.model import Cell, Table
+from shared.reproduction.papers.gradprom import paper
 from shared.reproduction.results import SET_LEVEL, CellResult
 from shared.reproduction.statistics import MIN_GROUPS, Comparison, adjusted, compare
 

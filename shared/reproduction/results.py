@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.csv_cells import unescape_cell
 from shared.errors import InputError
-from shared.files import short_path
+from shared.files import short_path, unescape_cell
 from shared.reproduction.model import Cell
 
 SET_LEVEL = {"accuracy": ("balanced_accuracy",)}

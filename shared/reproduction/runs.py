@@ -19,12 +19,14 @@ import torch
 from filelock import FileLock, Timeout
 from monai.bundle import run as run_bundle
 
-from shared import bundle_root, provenance, weights
+from shared import bundle_root
+from shared.bundle import provenance
 from shared.data.locations import DATA_VARIABLE, SOURCES, dataset_dir
 from shared.errors import InputError
 from shared.files import make_folder
 from shared.handlers.best_model import MODEL, RECOGNITION
 from shared.handlers.resume import FILE_NAME as CHECKPOINT
+from shared.networks import weights
 from shared.reproduction.model import Run
 
 RECORD = "run.json"

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from shared import provenance
+from shared.bundle import provenance
 from shared.data.splits import check_choice
 from shared.errors import InputError, message_of, root_cause
-from shared.figures import FIGURES
 from shared.files import make_folder, write_atomically
 from shared.reproduction import html, tables
-from shared.reproduction.experiments import tables as all_tables
 from shared.reproduction.model import Cell, Run, Table
+from shared.reproduction.papers.gradprom import FIGURES
+from shared.reproduction.papers.gradprom.experiments import tables as all_tables
 from shared.reproduction.plan import Job, duration, jobs
 from shared.reproduction.profiles import Profile
 from shared.reproduction.results import CellResult, check_hashes, load, weights_hashes

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from csv import DictWriter
 from typing import Any
 
-from shared.reproduction import paper
 from shared.reproduction.layout import (
     PHANTOM,
     Grid,
@@ -22,6 +21,7 @@ from shared.reproduction.layout import (
     value_grids,
 )
 from shared.reproduction.model import Table
+from shared.reproduction.papers.gradprom import paper
 
 VALUE_COLUMNS = [
     "phantom", "table", "row", "column", "metric", "mean", "std", "n", "paper_mean", "paper_std", "weights",

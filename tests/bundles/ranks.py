@@ -17,7 +17,8 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from torch import nn
 
-from shared import distributed, weights
+from shared import distributed
+from shared.networks import weights
 
 
 def digest(network: nn.Module) -> str:

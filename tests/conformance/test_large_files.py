@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.bundle.manifest import Manifest
 from shared.conformance.bundle import Bundle
 from shared.conformance.files import check_files
-from shared.packaging.manifest import Manifest
 from tests.conformance.conftest import Copy
 
 LARGE = {

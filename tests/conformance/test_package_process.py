@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from shared import __version__
+from shared.bundle.manifest import Manifest
 from shared.conformance import CHECKS, check_bundle
-from shared.packaging.manifest import Manifest
 from tests.conformance.conftest import Copy
 
 OTHER = '''

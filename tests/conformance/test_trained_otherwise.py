@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from shared import InputError, weights
+from shared import InputError
+from shared.bundle.manifest import Manifest
+from shared.bundle.provenance import describe, write_json
 from shared.conformance import CHECKS, Result, check_bundle
 from shared.conformance.bundle import Bundle
 from shared.conformance.data_format import check_format
-from shared.networks import SRResNet
+from shared.networks import SRResNet, weights
 from shared.packaging.build import Options, contents
-from shared.packaging.manifest import Manifest
-from shared.provenance import describe, write_json
 from tests.conformance.conftest import Copy
 
 FORMAT = "network_data_format"

@@ -13,7 +13,7 @@ import pytest
 from shared.data import camus
 from shared.data.loading import LoadUnitImaged
 from shared.errors import InputError
-from shared.inference import IntensityScaling
+from shared.images import IntensityScaling
 from tests.data.camus_folders import labels, pixels, quality, write_camus, write_meta_image, write_nifti, write_split
 
 SECTIONS = ("training", "validation", "test")

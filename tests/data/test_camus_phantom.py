@@ -18,7 +18,7 @@ from torch import Tensor
 from shared.data import camus
 from shared.data.loading import LoadUnitImaged
 from shared.data.phantoms import camus as phantom
-from shared.inference import IntensityScaling
+from shared.images import IntensityScaling
 
 SECTIONS = ("training", "validation", "test")
 SIZE, BATCH, EPOCHS, LEARNING_RATE = 64, 16, 8, 1e-3

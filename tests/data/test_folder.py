@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from shared.bundle.settings import SETTINGS
 from shared.data import slices
 from shared.data.folder import datalist, survey
 from shared.data.slices import LoadSliced
 from shared.errors import InputError
-from shared.inference import IntensityScaling, LoadSourced
-from shared.settings import SETTINGS
+from shared.images import IntensityScaling
+from shared.inference import LoadSourced
 from tests.data.own_folders import RNG, write_grey, write_mask, write_table, write_volume
 
 SECTIONS = ("training", "validation", "test")

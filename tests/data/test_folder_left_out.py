@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from shared.data.folder import survey
-from shared.enhancement.report import OK, Report, Row
+from shared.enhance.report import OK, Report, Row
 from shared.errors import InputError
 
 

@@ -12,7 +12,7 @@ import torch
 
 from shared.data.loading import LoadUnitImaged, image_size, read_image, read_mask
 from shared.errors import InputError
-from shared.inference import IntensityScaling
+from shared.images import IntensityScaling
 
 BITS = IntensityScaling("bits")
 """The rule of the CAMUS bundle."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from shared.data import mni152
 from shared.errors import InputError
-from shared.inference import IntensityScaling, LoadSourced
+from shared.images import IntensityScaling
+from shared.inference import LoadSourced
 
 SECTIONS = ("training", "validation", "test")
 

@@ -19,8 +19,9 @@ from PIL import Image
 from shared.data.loading import LoadUnitImaged, image_size, read_image
 from shared.data.slices import LoadSliced
 from shared.errors import InputError
-from shared.inference import IntensityScaling, LoadSourced
-from tests.inference.conftest import _write_dicom as write_dicom
+from shared.images import IntensityScaling
+from shared.inference import LoadSourced
+from tests.conftest import _write_dicom as write_dicom
 
 HEIGHT, WIDTH = 20, 26
 RNG = np.random.default_rng(0)

@@ -20,9 +20,10 @@ from pydicom import Dataset
 from shared.data.folder import datalist, survey
 from shared.data.slices import LoadSliced
 from shared.errors import InputError
-from shared.inference import IntensityScaling, LoadSourced
-from tests.inference.conftest import _write_dicom as write_dicom
-from tests.inference.dicom.dicom_files import enhanced_mr, save
+from shared.images import IntensityScaling
+from shared.inference import LoadSourced
+from tests.conftest import _write_dicom as write_dicom
+from tests.images.dicom.dicom_files import enhanced_mr, save
 
 TRAIN = Path(__file__).parents[2] / "bundles/gradprom_folder/configs/train.json"
 RNG = np.random.default_rng(0)

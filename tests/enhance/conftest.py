@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from shared import bundle_root
-from shared.enhance import main
+from shared.enhance.__main__ import main
 
 BUNDLE = "gradprom_mni152"
 Rows = dict[str, dict[str, str]]

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from shared import bundle_root
-from shared.enhancement.enhancer import Enhancer
+from shared.enhance.enhancer import Enhancer
 from tests.enhance.conftest import noise, write_slice
 
 Enhance = Callable[..., int]

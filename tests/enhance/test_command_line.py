@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shared.packaging import unpack
+from shared.bundle.archive import unpack
 from shared.packaging.build import build
 from tests.bundles.commands import ROOT, environment
 from tests.enhance.conftest import noise, read_rows

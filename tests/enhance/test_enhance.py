@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.enhancement.enhancer import Enhancer
+from shared.enhance.enhancer import Enhancer
 from shared.inference import listing
 from tests.enhance.conftest import noise
 

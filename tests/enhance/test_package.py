@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shared import bundle_names
-from shared.enhancement.bundle import open_bundle
+from shared.bundle.archive import unpack
+from shared.bundle.opening import open_bundle
 from shared.errors import InputError
-from shared.packaging import unpack
 from shared.packaging.build import Options, build
 
 Enhance = Callable[..., int]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.enhancement.batch import Loaded, load_ahead
-from shared.enhancement.jobs import Job
-from shared.enhancement.report import OK, Row
+from shared.enhance.batch import Loaded, load_ahead
+from shared.enhance.jobs import Job
+from shared.enhance.report import OK, Row
 from shared.inference.progress import ImageProgress
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.enhancement.report import COLUMNS, FAILED, OK, SKIPPED, Report, Row, read_report
+from shared.enhance.report import COLUMNS, FAILED, OK, SKIPPED, Report, Row, read_report
 from shared.errors import InputError
 
 ROW = Row("a.png", "a.png", OK, 1.25, 10, 20, 1, 3, 2, "8 bits: 0 to 255", folder=".", source="5ce", model="f00")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from shared import bundle_root
-from shared import enhance as command
+from shared.enhance import __main__ as command
 
 Enhance = Callable[..., int]
 

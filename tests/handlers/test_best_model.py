@@ -13,10 +13,11 @@ from monai.handlers import ValidationHandler, from_engine
 from monai.handlers.regression_metrics import PeakSignalToNoiseRatio
 from torch import nn
 
-from shared import provenance, weights
+from shared.bundle import provenance
 from shared.errors import InputError
 from shared.handlers import BestModel, GradPromHandler, LoadBestModel, NonFiniteError, ResumableCheckpoint
-from shared.stages import RecognitionEnsemble
+from shared.networks import weights
+from shared.recognition.ensemble import RecognitionEnsemble
 from tests.bundles.test_resume import flat
 from tests.handlers.reference import System, batches
 

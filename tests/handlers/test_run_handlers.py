@@ -16,7 +16,6 @@ from monai.transforms import Compose, RandFlipd, RandGaussianNoised
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from shared import weights
 from shared.errors import InputError
 from shared.handlers import (
     EpochLog,
@@ -31,7 +30,8 @@ from shared.handlers import (
     TensorBoardCurves,
     progress,
 )
-from shared.stages import RecognitionEnsemble
+from shared.networks import weights
+from shared.recognition.ensemble import RecognitionEnsemble
 from tests.handlers.reference import System, batches
 
 

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from shared.inference import IntensityScaling, enhance_all, find_images
+from shared.images import IntensityScaling
+from shared.inference import enhance_all, find_images
 from shared.inference.findings import Findings, depth_in
 
 Enhance = Callable[..., list[str]]

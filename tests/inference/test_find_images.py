@@ -12,8 +12,9 @@ import SimpleITK
 from PIL import Image
 
 from shared import InputError
-from shared.inference import find_images, listing, read_picture, require_input, write_picture
-from shared.inference.picture import SourceRecord
+from shared.images import read_picture, write_picture
+from shared.images.picture import SourceRecord
+from shared.inference import find_images, listing, require_input
 
 
 def image(path: Path) -> Path:

@@ -22,7 +22,8 @@ from PIL import Image
 
 from shared import InputError, bundle_root
 from shared.errors import root_cause
-from shared.inference import EnhancementInferer, IntensityScaling, load_scaling
+from shared.images import IntensityScaling
+from shared.inference import EnhancementInferer, load_scaling
 
 BUNDLES = sorted(
     path.parents[1].name

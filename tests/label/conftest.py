@@ -14,9 +14,10 @@ import requests
 import torch
 from monai.bundle import ConfigParser
 
-from shared import bundle_root, provenance
-from shared.inference import IntensityScaling
-from shared.packaging.archive import to_zip
+from shared import bundle_root
+from shared.bundle import provenance
+from shared.bundle.archive import to_zip
+from shared.images import IntensityScaling
 from shared.packaging.build import Options, build, contents
 from tests.label.serving import Server, free_port
 from tests.label.sources import write_sources

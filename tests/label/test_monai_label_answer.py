@@ -16,7 +16,8 @@ from monai.transforms import Transform
 from PIL import Image
 
 from shared import InputError
-from shared.inference import AnswerMONAILabeld, LoadSourced, Producer, RestoreSourced, SaveEnhancedd
+from shared.images import Producer
+from shared.inference import AnswerMONAILabeld, LoadSourced, RestoreSourced, SaveEnhancedd
 from tests.label.monai_label_fakes import enhance, request, write
 from tests.label.sources import write_sources
 

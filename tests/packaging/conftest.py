@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.packaging import unpack
+from shared.bundle.archive import unpack
 from shared.packaging.build import REPOSITORY, Options, build
 
 UNTRAINED = "gradprom_isic"

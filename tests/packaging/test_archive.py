@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared import InputError
-from shared.packaging import open_package, read_zip, unpack
-from shared.packaging.archive import to_zip
-from shared.packaging.manifest import Manifest, digest
+from shared.bundle.archive import open_package, read_zip, to_zip, unpack
+from shared.bundle.manifest import Manifest, digest
 from tests.packaging.conftest import TRAINED, UNTRAINED
 
 FILES = {"configs/metadata.json": b"{}", "shared/__init__.py": b"x = 1\n" * 50, "LICENSE": b"free"}

@@ -18,8 +18,7 @@ from monai.bundle import ConfigParser, download_large_files
 
 import shared
 from shared import InputError, bundle_names
-from shared.packaging import read_zip, unpack
-from shared.packaging.archive import to_zip
+from shared.bundle.archive import read_zip, to_zip, unpack
 from shared.packaging.build import REPOSITORY, Options, build, contents
 from tests.packaging.conftest import TRAINED, UNTRAINED
 

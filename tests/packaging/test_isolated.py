@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.packaging import unpack
+from shared.bundle.archive import unpack
 from tests.packaging.conftest import TRAINED, UNTRAINED
 from tests.packaging.isolated import PREAMBLE, succeed
 

@@ -12,8 +12,8 @@ from monai.bundle import run as run_bundle
 
 from shared.errors import InputError
 from shared.reproduction import runs
-from shared.reproduction.experiments import trained
 from shared.reproduction.model import Run
+from shared.reproduction.papers.gradprom.experiments import trained
 from shared.reproduction.profiles import PROFILES
 from shared.reproduction.runs import Runner, command_line, config_files, weights_hash
 

@@ -8,8 +8,8 @@ import pytest
 from scripts import reproduce
 from shared.errors import InputError
 from shared.reproduction import session as module
-from shared.reproduction.experiments import tables
 from shared.reproduction.model import Run
+from shared.reproduction.papers.gradprom.experiments import tables
 from shared.reproduction.profiles import PROFILES
 from shared.reproduction.runs import Runner
 from shared.reproduction.session import Session, select

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shared.errors import InputError
-from shared.inference.guard import ChangeInParts
+from shared.images.guard import ChangeInParts
+from shared.images.picture import Intensities
+from shared.images.scaling import restored, scaled
 from shared.inference.inferer import EnhancementInferer
 from shared.inference.large.bands import BlendedRows
 from shared.inference.large.tiff_rows import TiffRows
 from shared.inference.large.tile_file import TILE, TileFile
-from shared.inference.picture import Intensities
-from shared.inference.scaling import restored, scaled
 from shared.inference.windows import Run
 
 _WINDOWS_AT_ONCE = 16

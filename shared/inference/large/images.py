@@ -16,9 +16,15 @@ from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
 from torch import nn
 
-from shared.cores import usable_cores
+from shared.distributed import usable_cores
 from shared.errors import InputError
 from shared.files import make_folder
+from shared.images.orientation import Grid
+from shared.images.picture import Intensities
+from shared.images.scaling import IntensityScaling
+from shared.images.signatures import contents, has_suffix
+from shared.images.tiff import image_axes
+from shared.images.tiff_metadata import kept_options
 from shared.inference.inferer import EnhancementInferer
 from shared.inference.large.band_enhancement import BandEnhancement
 from shared.inference.large.origin import describe_origin, fingerprint
@@ -27,12 +33,6 @@ from shared.inference.large.streamed_statistics import StreamedStatistics
 from shared.inference.large.tiff_rows import TiffRows
 from shared.inference.large.tile_file import TILE, TileFile
 from shared.inference.large.unfinished import Unfinished
-from shared.inference.orientation import Grid
-from shared.inference.picture import Intensities
-from shared.inference.scaling import IntensityScaling
-from shared.inference.signatures import contents, has_suffix
-from shared.inference.tiff import image_axes
-from shared.inference.tiff_metadata import kept_options
 
 SUFFIXES = (".tif", ".tiff")
 _SOURCE_SUFFIXES = (*SUFFIXES, ".svs")
@@ -64,7 +64,7 @@ def _is_tiff(path: str) -> bool:
 
 @dataclass(frozen=True)
 class LargeResult:
-    """What there is to say about an enhanced large image; see :class:`~shared.inference.SourceRecord`.
+    """What there is to say about an enhanced large image; see :class:`~shared.images.SourceRecord`.
 
     Attributes:
         scaling: which stored values went to 0 and 1 and why.
@@ -83,7 +83,7 @@ class LargeImages:
     The result is what the ordinary way gives, the image at once through ``EnhancementInferer``, up to the rounding of
     float32. Where a value then lies half-way between two stored ones, they differ by one level: about one value in
     100,000 of 8 bits, one in a hundred of 16 bits. It is a tiled TIFF with the source's intensities, type, extra
-    channels (transparency) and what :func:`~shared.inference.tiff_metadata.kept_options` keeps, compressed without loss
+    channels (transparency) and what :func:`~shared.images.tiff_metadata.kept_options` keeps, compressed without loss
     (Deflate) where the source was compressed, BigTIFF where it must be or the source is. Of a pyramid the full
     resolution is enhanced, and it is all that is written. Rows stay in the order in which they are stored, and the tag
     Orientation stays with them: the result is shown as the source is, while the network sees it lying.

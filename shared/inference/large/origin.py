@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from shared import provenance
+from shared.bundle import provenance
+from shared.images.scaling import IntensityScaling
 from shared.inference.inferer import EnhancementInferer
-from shared.inference.scaling import IntensityScaling
 
 
 def describe_origin(

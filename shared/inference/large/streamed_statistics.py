@@ -15,7 +15,7 @@ _DIGIT = 16
 
 
 class StreamedStatistics:
-    """Statistics as :class:`~shared.inference.value_statistics.Statistics` wants them, NumPy's of the whole array.
+    """Statistics as :class:`~shared.images.value_statistics.Statistics` wants them, NumPy's of the whole array.
 
     A pass over the values finds the range. Percentiles are exact order statistics, found by counting 16 bits per
     pass: two passes for float32, four for float64; besides one part of the values, 2 MiB are held.

@@ -13,10 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from shared.errors import InputError, first_line
-from shared.inference.picture import Picture
-from shared.inference.tiff import as_picture, image_axes
-from shared.inference.tiff_decoding import encoding, lacks_unpacking
-from shared.inference.tiff_samples import form_of
+from shared.images.picture import Picture
+from shared.images.tiff import as_picture, image_axes
+from shared.images.tiff_decoding import encoding, lacks_unpacking
+from shared.images.tiff_samples import form_of
 
 _LARGEST_ROW_OF_SEGMENTS = 2**29
 """Bytes that the tiles side by side, or one strip, may take when decoded."""
@@ -28,7 +28,7 @@ class TiffRows:
     Tiles and strips are decoded once each while rows are asked for in ascending order. Held are the rows of the last
     call and what the tiles at its end have beyond them: with w, the width, S, samples per pixel, b, bytes per sample,
     and t, rows of a tile or strip, at most 2 b S w (rows + t) bytes, the factor 2 while rows are moved on. What is read
-    is what :class:`~shared.inference.tiff_samples.SampleForm` makes of the samples (of a palette RGB), the rows as they
+    is what :class:`~shared.images.tiff_samples.SampleForm` makes of the samples (of a palette RGB), the rows as they
     are stored, whatever the tag Orientation says.
 
     Args:

@@ -11,15 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shared.inference import (
-    EnhancementInferer,
-    IntensityScaling,
-    LargeImages,
-    LoadSourced,
-    RestoreSourced,
-    write_picture,
-)
-from shared.inference.picture import SourceRecord
+from shared.images import IntensityScaling, write_picture
+from shared.images.picture import SourceRecord
+from shared.inference import EnhancementInferer, LargeImages, LoadSourced, RestoreSourced
 
 RNG = np.random.default_rng(0)
 UNIT = IntensityScaling("window", 0.0, 1.0)

@@ -11,7 +11,8 @@ import tifffile
 import torch
 
 from shared.errors import InputError
-from shared.inference import EnhancementInferer, IntensityScaling, LargeImages
+from shared.images import IntensityScaling
+from shared.inference import EnhancementInferer, LargeImages
 from shared.inference.large import bands as bands_module
 from shared.inference.large.images import is_large
 from shared.inference.windows import WindowAxis

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from shared.errors import InputError
-from shared.inference import EnhancementInferer, IntensityScaling, LargeImages
-from shared.inference.guard import suspicious_change
+from shared.images import IntensityScaling
+from shared.images.guard import suspicious_change
+from shared.images.value_statistics import PixelStatistics
+from shared.inference import EnhancementInferer, LargeImages
 from shared.inference.large.streamed_statistics import StreamedStatistics
-from shared.inference.value_statistics import PixelStatistics
 from tests.inference.large.case import Uneven, at_once, in_bands, write
 
 RNG = np.random.default_rng(0)

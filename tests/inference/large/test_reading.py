@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.errors import InputError
-from shared.inference import EnhancementInferer, read_picture
+from shared.images import read_picture
+from shared.inference import EnhancementInferer
 from shared.inference.large import tiff_rows
 from shared.inference.large.tiff_rows import TiffRows
 from tests.inference.large.case import Uneven, in_bands, noise, write

@@ -18,7 +18,8 @@ from filelock import FileLock
 
 import shared
 from shared.errors import InputError
-from shared.inference import EnhancementInferer, IntensityScaling
+from shared.images import IntensityScaling
+from shared.inference import EnhancementInferer
 from shared.inference.large import band_enhancement, origin
 from shared.inference.large.tile_file import TileFile
 from shared.inference.large.unfinished import Unfinished

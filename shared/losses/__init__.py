@@ -1,0 +1,1 @@
+"""Loss functions that MONAI and torch have not."""

@@ -1,0 +1,1 @@
+"""What each paper reports, and how it is measured again: one package per paper."""

@@ -1,0 +1,130 @@
+"""Figures that show enhanced images: strategies side by side, data sets below each other, undegraded images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from shared.errors import InputError
+from shared.reporting.drawing import error_map, error_scale, heat_pixels
+from shared.reproduction.papers.gradprom.sheet import Row, Tile, detail, draw_sheet, image_tile, legend, quality
+from shared.reproduction.papers.gradprom.trained import Sample, TrainedRun, load_all, same_samples
+
+SEPARATOR = ": "
+BOX = "The red box, where the clean image varies most, is shown enlarged below."
+
+
+def figure4(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
+    """Draw strategies side by side on the same test images, with an enlarged detail and error maps (figure 4).
+
+    Args:
+        runs: folders of finished runs by label, all of one data set, degradation and seed.
+        images: number of test images, spread over the test set.
+
+    Returns:
+        A PNG file.
+
+    Raises:
+        InputError: when a run cannot be read, or runs were tested on other images.
+    """
+    trained = load_all(runs)
+    samples = same_samples(trained, images)
+    orientation = next(iter(trained.values())).orientation
+    enhanced = [_enhanced(sample, trained) for sample in samples]
+    errors = [[error_map(image, s.clean) for image in (s.degraded, *answers)]
+              for s, answers in zip(samples, enhanced, strict=True)]
+    # Of the enhanced images alone: what the degraded one has more would darken all others.
+    scale = error_scale(error for row in errors for error in row[1:])
+    rows = []
+    for sample, answers, maps in zip(samples, enhanced, errors, strict=True):
+        rows += _comparison(sample, answers, orientation)
+        rows.append(Row([*(Tile(heat_pixels(error / scale, orientation)) for error in maps), None]))
+    sentences = [
+        "Test images, degraded, enhanced by networks of each training strategy, and clean; PSNR and SSIM against the "
+        "clean image.", BOX, "Last row of each image: absolute error, averaged over the channels."
+    ]
+    return draw_sheet(["degraded", *trained, "clean"], rows, legend(sentences, trained), scale)
+
+
+def figure6(runs: Mapping[str, str | Path], images: int = 1) -> bytes:
+    """Draw methods side by side on several data sets (figure 6).
+
+    Args:
+        runs: folders of finished runs by label "<data set>: <method>"; methods with one name share a column.
+        images: number of test images per data set.
+
+    Raises:
+        InputError: when a label has another form, a run cannot be read, or runs of a data set were tested on other
+            images.
+    """
+    trained = load_all(runs)
+    groups: dict[str, dict[str, TrainedRun]] = {}
+    for label, run in trained.items():
+        data, separator, method = label.partition(SEPARATOR)
+        if not separator:
+            raise InputError(f"figure6: expected labels like 'ISIC{SEPARATOR}GradProm', found {label!r}")
+        groups.setdefault(data, {})[method] = run
+    methods = list(dict.fromkeys(method for group in groups.values() for method in group))
+    rows = []
+    for data, group in groups.items():
+        orientation = next(iter(group.values())).orientation
+        for sample in same_samples(group, images):
+            answers = [group[m].enhance(sample.image) if m in group else None for m in methods]
+            rows += _comparison(sample, answers, orientation, f"{data}, ")
+    sentences = [
+        "Test images of each data set, degraded, enhanced by networks of each training strategy, and clean; PSNR and "
+        "SSIM against the clean image. Images of lower resolution are enlarged by bicubic interpolation.", BOX
+    ]
+    return draw_sheet(["degraded", *methods, "clean"], rows, legend(sentences, trained))
+
+
+def figure7(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
+    """Draw what networks trained for noise make of images to which none was added (figure 7).
+
+    Args:
+        runs: folders of finished runs by label, of networks that keep an image's size.
+        images: number of test images, spread over the test set.
+
+    Raises:
+        InputError: when a run cannot be read, or enlarges images.
+    """
+    trained = load_all(runs)
+    shown: list[tuple[str, Sample, Tensor, str]] = []
+    for label, run in trained.items():
+        for sample in run.samples(images):
+            enhanced = run.enhance(sample.clean)
+            if enhanced.shape != sample.clean.shape:
+                raise InputError(
+                    f"{run.folder} ({label}): found a network that makes {tuple(enhanced.shape)} of "
+                    f"{tuple(sample.clean.shape)}, expected one that keeps the size"
+                )
+            shown.append((label, sample, enhanced, run.orientation))
+    scale = error_scale(error_map(enhanced, sample.clean) for _, sample, enhanced, _ in shown)
+    rows = []
+    for label, sample, enhanced, orientation in shown:
+        box = detail(sample.clean)
+        tiles = [image_tile(image, orientation, box=box) for image in (sample.clean, enhanced)]
+        tiles.append(Tile(heat_pixels(error_map(enhanced, sample.clean) / scale, orientation)))
+        tiles += [image_tile(box.crop(image), orientation) for image in (sample.clean, enhanced)]
+        rows.append(Row(tiles, f"{sample.id}  {label}"))
+    columns = ["input, undegraded", "enhanced", "|enhanced - input|", "detail of input", "detail of enhanced"]
+    sentences = [
+        "Test images as they were recorded, without added degradation, and what the network makes of them; nobody "
+        "knows the truth here. The red box, where the input varies most, is shown enlarged."
+    ]
+    return draw_sheet(columns, rows, legend(sentences, trained), scale, "absolute difference")
+
+
+def _enhanced(sample: Sample, runs: Mapping[str, TrainedRun]) -> list[Tensor]:
+    return [run.enhance(sample.image) for run in runs.values()]
+
+
+def _comparison(sample: Sample, answers: Sequence[Tensor | None], orientation: str, data: str = "") -> list[Row]:
+    """Return two rows: the whole images with their quality, and the detail."""
+    box = detail(sample.clean)
+    versions = [sample.degraded, *answers]
+    whole = [None if v is None else image_tile(v, orientation, quality(v, sample.clean), box) for v in versions]
+    parts = [None if v is None else image_tile(box.crop(v), orientation) for v in [*versions, sample.clean]]
+    return [Row([*whole, image_tile(sample.clean, orientation, box=box)], f"{data}{sample.id}"), Row(parts)]

@@ -1,0 +1,265 @@
+"""The overlays of scenarios and networks, on top of every bundle that they are meant for."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
+from monai.transforms import Compose
+from PIL import Image
+
+from shared import update_rules
+from shared.bundle import provenance
+from shared.errors import InputError, root_cause
+from shared.handlers import GradPromHandler, LoadRecognition, SaveRecognition
+from shared.networks import Enlarge, Restormer, SmallUNet
+from shared.recognition.ensemble import PrepareRecognitionBatch, RecognitionEnsemble, train_recognition
+from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY
+from tests.handlers.reference import System
+from tests.networks.test_residual import needs_einops
+
+OVERLAYS = ROOT / "shared" / "configs"
+DEGRADATIONS = ["challenging", "speckle", "salt_and_pepper", "undegraded"]
+NETWORKS = {"restormer": Restormer, "small_unet": SmallUNet}
+ISIC = ROOT / "bundles" / "gradprom_isic"
+
+
+def parsed(bundle: Path, *names: str, base: str = "train.json") -> ConfigParser:
+    files = [bundle / "configs" / base, *(OVERLAYS / f"{name}.json" for name in names)]
+    parser = ConfigParser()
+    parser.read_config([str(file) for file in files])
+    return parser
+
+
+def content(bundle: Path) -> dict:
+    return json.loads((bundle / "configs" / "train.json").read_text())
+
+
+WITH_SIGMA = [bundle for bundle in BUNDLES if {"sigma", "degradations"} <= content(bundle).keys()]
+
+
+def test_there_are_such_bundles():
+    assert {"gradprom_isic", "gradprom_mni152"} <= {bundle.name for bundle in WITH_SIGMA}
+
+
+@pytest.mark.parametrize("name", [*DEGRADATIONS, *NETWORKS, "recognition_alone"])
+def test_overlay_says_what_it_is_for_and_fits_on_lines(name):
+    overlay = json.loads((OVERLAYS / f"{name}.json").read_text())
+    assert overlay["_desc_"].startswith("Overlay, listed last")
+    assert [v for v in overlay.values() if isinstance(v, str) and v.startswith("$") and len(v) > 120] == []
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("bundle", WITH_SIGMA, ids=lambda path: path.name)
+def test_degradations_of_the_overlay_are_applied_and_recorded(bundle, name):
+    parser = parsed(bundle, name)
+    parser["phantom"], parser["dataset_dir"] = True, "."
+    for section, index in (("train", -1), ("validate", -1)):
+        transform = parser[f"{section}#preprocessing#transforms#{index % len(_transforms(parser, section))}"]
+        assert transform["_target_"] == "shared.degradations.Degraded"
+        assert transform["degradations"] == "@degradations"
+    last = len(_transforms(parser, "validate")) - 1
+    degraded = parser.get_parsed_content(f"validate#preprocessing#transforms#{last}")
+    clean = torch.rand(content(bundle)["network_def"]["in_channels"], 64, 64)
+    difference = (degraded({"id": "a", "label": clean})["image"] - clean).abs()
+    if name == "undegraded":
+        assert not difference.any()
+    elif name == "salt_and_pepper":
+        assert 0.03 < (difference > 0).float().mean() < 0.07
+    else:
+        assert difference.mean() > 0.02
+    origin, plain = parser.get_parsed_content("origin"), parsed(bundle)
+    plain["phantom"], plain["dataset_dir"] = True, "."
+    assert origin["degradations"] == [str(d) for d in parser.get_parsed_content("degradations")]
+    assert origin["degradations"] != plain.get_parsed_content("origin").get("degradations")
+    json.dumps(origin)
+
+
+def _transforms(parser: ConfigParser, section: str) -> list:
+    return parser[f"{section}#preprocessing#transforms"]
+
+
+@pytest.mark.parametrize("name", ["gradprom_isic", "gradprom_camus"])
+def test_geometry_leaves_mask_and_image_on_the_same_pixels(name):
+    """MONAI's mode "nearest" would shift the mask by half a pixel of the larger image."""
+    parser = parsed(ROOT / "bundles" / name)
+    parser["phantom"], parser["dataset_dir"] = True, "."
+    geometry = Compose(parser.get_parsed_content("train#preprocessing").transforms[1:-1]).set_random_state(0)
+    rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    disc = (((rows - 60) ** 2 + (columns - 70) ** 2) < 400).float()[None]
+    shifts = []
+    for _ in range(40):
+        item = geometry({"label": disc.clone(), "mask": disc.clone()})
+        places = [torch.nonzero(item[key][0] > 0.5).double().mean(0) for key in ("mask", "label")]
+        shifts.append(places[0] - places[1])
+    assert torch.stack(shifts).mean(0).abs().max() < 0.1
+
+
+def test_strength_can_still_be_overridden():
+    parser = parsed(ISIC, "challenging")
+    parser["sigma"] = 0.1
+    assert str(parser.get_parsed_content("degradations")[0]) == "GaussianNoise(sigma=0.1)"
+    parser = parsed(ISIC, "salt_and_pepper")
+    parser["probability"] = 0.2
+    assert str(parser.get_parsed_content("degradations")[0]) == "SaltAndPepperNoise(probability=0.2)"
+
+
+@pytest.mark.parametrize("name", [pytest.param("restormer", marks=needs_einops), "small_unet"])
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_network_is_the_same_in_training_and_inference(bundle, name):
+    plain = content(bundle)["network_def"]
+    states = []
+    for base in ("train.json", "inference.json"):
+        parser = parsed(bundle, name, base=base)
+        for key in ("channels", "scale"):
+            if parser.get(key) is not None:
+                parser[key] = {"channels": 1, "scale": 2}[key]
+        network = parser.get_parsed_content("network_def")
+        assert type(network) is NETWORKS[name]
+        channels = parser.get_parsed_content("network_def#in_channels")
+        assert network(torch.rand(1, channels, 17, 12)).shape[1] == channels
+        states.append({key: value.shape for key, value in network.state_dict().items()})
+        assert parser["network_def"]["in_channels"] == plain["in_channels"]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("name", [pytest.param("restormer", marks=needs_einops), "small_unet"])
+def test_metadata_still_describe_the_network(name):
+    verify_net_in_out(
+        "network_def", str(ISIC / "configs" / "metadata.json"), device="cpu", any=17,
+        config_file=[str(ISIC / "configs" / "inference.json"), str(OVERLAYS / f"{name}.json")],
+    )
+
+
+def test_users_own_rule_object():
+    parser = parsed(ISIC)
+    parser["gradprom#rule"] = {"_target_": "shared.update_rules.CosineWeighted"}
+    parser["tasks"] = "$[]"
+    parser["gradprom#tasks"] = System().tasks
+    handler = parser.get_parsed_content("gradprom")
+    assert isinstance(handler, GradPromHandler)
+    assert type(handler.rule) is update_rules.CosineWeighted
+
+
+def test_users_own_torchjd_aggregator():
+    pytest.importorskip("torchjd")
+    parser = parsed(ISIC)
+    aggregator = {"_target_": "torchjd.aggregation.GradVac", "beta": 0.1}
+    parser["gradprom#rule"] = {"_target_": "shared.torchjd_rules.JacobianRule", "aggregator": aggregator}
+    parser["gradprom#tasks"] = System().tasks
+    assert repr(parser.get_parsed_content("gradprom").rule) == "JacobianRule(GradVac(beta=0.1, eps=1e-08))"
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_recognition_alone_replaces_the_loading_of_an_enhancement_network(bundle):
+    assert content(bundle)["test"]["handlers"][0]["_target_"] == "shared.handlers.LoadBestModel"
+    parser = parsed(bundle, "recognition_alone")
+    handlers = [h["_target_"] for h in parser["test#handlers"]]
+    assert handlers[0] == "shared.handlers.LoadRecognition"
+    assert "shared.reporting.EnhancementReport" in handlers
+    assert parser["pretrain#handlers"][-1]["_target_"] == "shared.handlers.SaveRecognition"
+    assert "@train#trainer" not in json.dumps(parser["training"])
+    factor = content(bundle)["network_def"]["upscale_factor"]
+    if isinstance(factor, int):
+        assert type(parser.get_parsed_content("test#evaluator#network")) is Enlarge
+
+
+def test_recognition_looks_at_degraded_images_of_the_clean_ones_size():
+    small, clean = torch.rand(2, 3, 8, 6), torch.rand(2, 3, 16, 12)
+    images, truth = PrepareRecognitionBatch("image")({"image": small, "label": clean, "class": torch.tensor([0, 1])})
+    torch.testing.assert_close(images, Enlarge(2)(small))
+    assert truth["class"].tolist() == [0, 1]
+    images, _ = PrepareRecognitionBatch("image")({"image": clean + 1, "label": clean})
+    assert torch.equal(images, clean + 1)
+
+
+def test_recognition_alone_needs_labels():
+    with pytest.raises(InputError, match="recognition alone: the data have no labels"):
+        train_recognition(None)
+
+
+def test_recognition_weights_stay_apart_from_other_weights(tmp_path):
+    ensemble = RecognitionEnsemble(System().tasks)
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(InputError, match=r"model\.pt: found an enhancement network.*give another folder by --ckpt_dir"):
+        SaveRecognition(str(tmp_path), ensemble, {"phantom": False})
+    (tmp_path / "model.pt").unlink()
+    (tmp_path / "recognition.pt").touch()
+    provenance.write_json({"phantom": False}, tmp_path / "provenance.json")
+    with pytest.raises(InputError, match=r"recognition\.pt: found weights trained on real data"):
+        SaveRecognition(str(tmp_path), ensemble, {"phantom": True})
+    SaveRecognition(str(tmp_path), ensemble, {"phantom": False})
+    with pytest.raises(InputError, match="recognition.pt: no such file; run training with the same overlays first"):
+        LoadRecognition(str(tmp_path / "none"), ensemble)(None)
+
+
+def run(folder: Path, names: list[str], *overlays: Path, run_id: str = "training", **overrides) -> None:
+    files = [str(ISIC / "configs" / name) for name in names] + [str(o) for o in overlays]
+    workflow = ConfigWorkflow(
+        config_file=files, workflow_type="train" if run_id == "training" else "infer", run_id=run_id,
+        logging_file=False, **overrides,
+    )
+    try:
+        workflow.initialize()
+        workflow.run()
+    except Exception as err:
+        raise root_cause(err) from err
+    workflow.finalize()
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_another_network_trains_evaluates_and_enhances(tmp_path):
+    """One process; a small UNet, TorchJD's UPGrad, the challenging chain, and an odd image at the end."""
+    overlays = [OVERLAYS / "small_unet.json", OVERLAYS / "challenging.json"]
+    folders = {"ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")}
+    run(tmp_path, ["train.json"], SMOKE, *overlays, strategy="upgrad", warmup=0, **folders)
+    origin = json.loads((tmp_path / "models" / "provenance.json").read_text())
+    assert origin["degradations"][1] == "PoissonNoise(rate=0.1)"
+    assert origin["strategy"] == "upgrad"
+    last = rows(tmp_path / "eval" / "history.csv")[-1]
+    assert -1 <= float(last["diagnosis_cosine"]) <= 1
+
+    again = {**folders, "output_dir": str(tmp_path / "again")}
+    run(tmp_path, ["train.json", "evaluate.json"], SMOKE, *overlays, run_id="evaluating", **again)
+    assert rows(tmp_path / "again" / "per_image.csv") == rows(tmp_path / "eval" / "per_image.csv")
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (37, 50, 3), dtype=np.uint8)).save(tmp_path / "odd.png")
+    run(
+        tmp_path, ["inference.json"], OVERLAYS / "small_unet.json", run_id="inferring", input=str(tmp_path / "odd.png"),
+        output_dir=str(tmp_path / "clean"), ckpt_path=str(tmp_path / "models" / "model.pt"),
+    )
+    with Image.open(tmp_path / "clean" / "odd.png") as enhanced:
+        assert enhanced.size == (50, 37)
+    with pytest.raises(InputError, match="weights of another network"):
+        run(
+            tmp_path, ["inference.json"], run_id="inferring", input=str(tmp_path / "odd.png"),
+            output_dir=str(tmp_path / "x"), ckpt_path=str(tmp_path / "models" / "model.pt"),
+        )
+
+
+@pytest.mark.slow
+def test_recognition_alone_trains_and_reports(tmp_path):
+    folders = {"ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")}
+    overlays = [SMOKE, TINY, OVERLAYS / "recognition_alone.json"]
+    run(tmp_path, ["train.json"], *overlays, **folders)
+    found = {path.name for path in (tmp_path / "models").iterdir()}
+    assert found == {"recognition.pt", "provenance.json", "checkpoint.pt"}
+    assert json.loads((tmp_path / "models" / "provenance.json").read_text())["strategy"] == "recognition_alone"
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    assert summary["run"]["strategy"] == "recognition_alone"
+    table = rows(tmp_path / "eval" / "per_image.csv")
+    assert table
+    for row in table:
+        assert row["psnr_enhanced"] == row["psnr_degraded"]
+        assert row["ssim_enhanced"] == row["ssim_degraded"]
+    again = {**folders, "output_dir": str(tmp_path / "again")}
+    run(tmp_path, ["train.json", "evaluate.json"], *overlays, run_id="evaluating", **again)
+    assert rows(tmp_path / "again" / "per_image.csv") == table
