@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from shared.bundle.location import FILE_NAME
-from shared.bundle.manifest import Manifest, digest, parse
+from shared.bundle.manifest import Manifest, parse
 from shared.errors import InputError
-from shared.files import make_folder
+from shared.files import digest, make_folder, whole_folder
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The first time that a zip file can name."""
@@ -96,12 +96,11 @@ def unpack(path: str | Path, folder: str | Path) -> Path:
         raise InputError(f"{target}: exists and is not the package in {path}; move it away or give another folder")
     make_folder(folder)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{manifest.name}.", dir=folder) as temporary:
+        with whole_folder(target) as partial:
             for file, content in files.items():
-                destination = Path(temporary) / manifest.name / file
+                destination = partial / file
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 destination.write_bytes(content)
-            os.rename(Path(temporary) / manifest.name, target)
     except OSError as err:
         raise InputError(f"{target} cannot be written: {err.strerror or err}") from err
     return target

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from shared.bundle.overlays import OVERLAYS, check_overlays
 from shared.bundle.running import Running, find_running
 from shared.bundle.settings import SETTINGS
 from shared.degradations import BicubicDownsample
-from shared.errors import InputError, show_errors_last
+from shared.errors import InputError, did_you_mean, nearest, show_errors_last
 
 WITHOUT_VALIDATION = ("pretraining", "evaluating")
 """Runs of the bundles that do not come to a validation."""
@@ -69,9 +68,8 @@ def check_keys(content: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in content:
         if key not in known and not key.startswith("_"):
             there = [each for each in content if each in known - INJECTED]
-            close = _nested(key, {each: content[each] for each in there}) or get_close_matches(key, there, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"override {key!r}: found no such key in the configuration{hint}")
+            close = _nested(key, {each: content[each] for each in there}) or nearest(key, there)
+            raise InputError(f"override {key!r}: found no such key in the configuration{did_you_mean(close[:1])}")
 
 
 def check_settings(parser: ConfigParser) -> None:

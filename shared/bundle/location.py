@@ -1,4 +1,4 @@
-"""Where a packaged bundle lies.
+"""Where a bundle lies: in the repository, or as a package, in a folder of its own.
 
 Several packages can be in use in one process, and the first ``shared`` that was imported serves them all, so its own
 place says nothing about the others. What tells packages apart is ``package.json`` in each one's folder.
@@ -9,13 +9,54 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
-from shared.errors import InputError
+from shared.bundle.running import find_running, running_folder
+from shared.errors import InputError, did_you_mean, nearest, show_errors_last
+from shared.version import __version__
 
 FILE_NAME = "package.json"
 """What names a package: lies in its folder."""
+
+_HOME = Path(__file__).resolve().parents[2]
+_BUNDLES = _HOME / "bundles"
+
+
+def bundle_names() -> list[str]:
+    """Return the names of the repository's bundles, sorted; none where this package lies in a packaged bundle."""
+    return sorted(path.parent.name for path in _BUNDLES.glob("*/configs"))
+
+
+def bundle_root(name: str, shared_version: str | None = None, folder: str | None = None) -> str:
+    """Return the folder of a bundle, wherever the command was started.
+
+    Asked by a bundle's configuration, that is the folder whose configuration MONAI evaluates, wherever it lies and
+    whatever it is called. The name decides only where no file is known, as from Python or by a parser that belongs to
+    no workflow: ``<repository>/bundles/<name>``, found from where this package lies, or a package of this name, as
+    ``find_package`` finds it.
+
+    Args:
+        name: the bundle's folder name, for example ``gradprom_isic``.
+        shared_version: of a packaged bundle: the version of this package that it was made with.
+        folder: of a packaged bundle: what its configuration says of where it was read from.
+
+    Raises:
+        InputError: when there is no such bundle, when two packages could be meant, or when a packaged bundle was made
+            with another version of this package than the one that the process has imported.
+    """
+    try:
+        found = running_folder(name)
+        if found is None:
+            packaged = shared_version is not None or not _BUNDLES.is_dir()
+            found = find_package(name, _HOME, folder) if packaged else _in_repository(name)
+        if shared_version is not None:
+            check_version(found, shared_version, __version__, _HOME)
+    except InputError:
+        if find_running() is not None:
+            # A configuration asks before check_configuration has run, and MONAI wraps the answer.
+            show_errors_last()
+        raise
+    return str(found)
 
 
 def find_package(name: str, home: Path, folder: str | Path | None = None) -> Path:
@@ -65,10 +106,14 @@ def is_package(folder: Path) -> bool:
     return _name_in(folder) is not None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message that names what was probably meant, or nothing."""
-    close = get_close_matches(name, list(known), n=2)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+def _in_repository(name: str) -> Path:
+    folder = _BUNDLES / name
+    if not (folder / "configs").is_dir():
+        known = bundle_names()
+        names = ", ".join(known) or "none"
+        hint = did_you_mean(nearest(name, known, 2))
+        raise InputError(f"bundle {name!r}: no folder {folder}; bundles found: {names}{hint}")
+    return folder
 
 
 def _named(name: str, places: Iterable[str | Path]) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -31,11 +30,6 @@ class Manifest:
     def to_bytes(self) -> bytes:
         """Return the content of package.json."""
         return (json.dumps(asdict(self), indent=4) + "\n").encode()
-
-
-def digest(content: bytes) -> str:
-    """Return the SHA-256 of some bytes, as hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def parse(content: bytes, source: str) -> Manifest:

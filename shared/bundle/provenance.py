@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.errors import InputError
 from shared.files import make_folder, read_json, short_path, write_atomically
+from shared.version import __version__
 
 FILE_NAME = "provenance.json"
 PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
@@ -21,8 +22,6 @@ PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, of this package and of the packages that decide about a result."""
-    from shared import __version__
-
     return {"python": platform.python_version(), "shared": __version__, **{p: version(p) for p in PACKAGES}}
 
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from monai.engines import SupervisedTrainer
 from monai.engines.utils import PrepareBatch
 from torch import Tensor, nn
 
-from shared.errors import InputError
 from shared.losses.recognition import LABEL_KEYS
 from shared.networks import enlarge_to
 from shared.recognition.task import RecognitionTask
@@ -58,17 +56,3 @@ class PrepareRecognitionBatch(PrepareBatch):
 
         truth: Any = {key: move(batchdata[key]) for key in LABEL_KEYS.values() if key in batchdata}
         return enlarge_to(move(batchdata[self.images]), batchdata["label"].shape[-2:]), truth
-
-
-def train_recognition(trainer: SupervisedTrainer | None) -> None:
-    """Run the training of the recognition networks, in a run that has nothing else to train.
-
-    Args:
-        trainer: None where a bundle makes none, for data without labels.
-
-    Raises:
-        InputError: when there is no trainer.
-    """
-    if trainer is None:
-        raise InputError("recognition alone: the data have no labels to learn from, expected masks or classes")
-    trainer.run()

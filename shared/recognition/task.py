@@ -73,18 +73,22 @@ class RecognitionTask:
         """Return the logits for images [B, C, H, W]; leaves training mode and gradient mode as they are."""
         return self._forward(self.network, images)
 
-    def loss(self, images: Tensor, clean: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    def loss(self, images: Tensor, clean: Tensor | None, batch: Mapping[str, Any]) -> Tensor:
         """Return the scalar L_VR.
 
         Args:
             images: what VR looks at, IP(X), [B, C, H, W].
-            clean: Y, the target image of the unsupervised form, [B, C, H, W].
+            clean: Y, the target image of the unsupervised form, [B, C, H, W]; the supervised form needs none.
             batch: holds the ground truth of the supervised form.
 
         Raises:
-            KeyError: when the batch lacks ``label_key``.
+            KeyError: when the batch lacks ``label_key``, or the unsupervised form a clean image.
         """
         if self.label_key is None:
+            if clean is None:
+                raise KeyError(
+                    f"recognition task {self.name!r}: without a label_key it needs the clean image 'label', found none"
+                )
             # The target comes first: a forward pass in training mode would already touch the batch statistics of VR0.
             with torch.no_grad():
                 target = self._forward(self.freeze_target(), clean).softmax(1)

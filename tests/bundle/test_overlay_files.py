@@ -12,11 +12,10 @@ from monai.transforms import Compose
 from PIL import Image
 
 from shared import update_rules
-from shared.bundle import provenance
 from shared.errors import InputError, root_cause
-from shared.handlers import GradPromHandler, LoadRecognition, SaveRecognition
+from shared.handlers import GradPromHandler
 from shared.networks import Enlarge, Restormer, SmallUNet
-from shared.recognition.ensemble import PrepareRecognitionBatch, RecognitionEnsemble, train_recognition
+from shared.recognition.ensemble import PrepareRecognitionBatch
 from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY
 from tests.handlers.reference import System
 from tests.networks.test_residual import needs_einops
@@ -155,12 +154,16 @@ def test_users_own_torchjd_aggregator():
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 def test_recognition_alone_replaces_the_loading_of_an_enhancement_network(bundle):
-    assert content(bundle)["test"]["handlers"][0]["_target_"] == "shared.handlers.LoadBestModel"
+    test = content(bundle)["test"]
+    assert list(test["weights"]["files"]) == ["model.pt", "recognition.pt"]
+    assert test["handlers"][0] == "@test#weights"
     parser = parsed(bundle, "recognition_alone")
-    handlers = [h["_target_"] for h in parser["test#handlers"]]
-    assert handlers[0] == "shared.handlers.LoadRecognition"
-    assert "shared.reporting.EnhancementReport" in handlers
-    assert parser["pretrain#handlers"][-1]["_target_"] == "shared.handlers.SaveRecognition"
+    assert list(parser["test#weights"]["files"]) == ["recognition.pt"]
+    assert parser["test#handlers"] == test["handlers"]
+    assert parser["pretrain#handlers"][-1]["handler"] == "@validate#weights"
+    assert parser["validate#weights#keep"] == "last"
+    assert list(parser["validate#weights#files"]) == ["recognition.pt"]
+    assert parser["pretrain#images"] == "image"
     assert "@train#trainer" not in json.dumps(parser["training"])
     factor = content(bundle)["network_def"]["upscale_factor"]
     if isinstance(factor, int):
@@ -174,26 +177,6 @@ def test_recognition_looks_at_degraded_images_of_the_clean_ones_size():
     assert truth["class"].tolist() == [0, 1]
     images, _ = PrepareRecognitionBatch("image")({"image": clean + 1, "label": clean})
     assert torch.equal(images, clean + 1)
-
-
-def test_recognition_alone_needs_labels():
-    with pytest.raises(InputError, match="recognition alone: the data have no labels"):
-        train_recognition(None)
-
-
-def test_recognition_weights_stay_apart_from_other_weights(tmp_path):
-    ensemble = RecognitionEnsemble(System().tasks)
-    (tmp_path / "model.pt").touch()
-    with pytest.raises(InputError, match=r"model\.pt: found an enhancement network.*give another folder by --ckpt_dir"):
-        SaveRecognition(str(tmp_path), ensemble, {"phantom": False})
-    (tmp_path / "model.pt").unlink()
-    (tmp_path / "recognition.pt").touch()
-    provenance.write_json({"phantom": False}, tmp_path / "provenance.json")
-    with pytest.raises(InputError, match=r"recognition\.pt: found weights trained on real data"):
-        SaveRecognition(str(tmp_path), ensemble, {"phantom": True})
-    SaveRecognition(str(tmp_path), ensemble, {"phantom": False})
-    with pytest.raises(InputError, match="recognition.pt: no such file; run training with the same overlays first"):
-        LoadRecognition(str(tmp_path / "none"), ensemble)(None)
 
 
 def run(folder: Path, names: list[str], *overlays: Path, run_id: str = "training", **overrides) -> None:
