@@ -53,13 +53,13 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
         _as_one_buffer(tensors, lambda flat: dist.broadcast(flat, 0))
 
 
-def agree(flag: bool, device: torch.device) -> bool:
-    """Return whether the flag is set on all ranks."""
+def agree(flag: Tensor) -> Tensor:
+    """Return whether the flag, a boolean tensor without dimensions, is set on all ranks; without reading it."""
     if not is_distributed():
         return flag
-    vote = torch.tensor(float(flag), device=device)
+    vote = flag.float()
     dist.all_reduce(vote, op=dist.ReduceOp.MIN)
-    return bool(vote.item())
+    return vote > 0
 
 
 def data_parallel(module: nn.Module) -> nn.Module:

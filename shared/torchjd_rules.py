@@ -44,6 +44,8 @@ class JacobianRule(UpdateRule):
     alone it gets that, [K + 1, K + 1] in double precision, and no flat copy of the gradients is made. A row that is
     zero or not finite is left out: it says nothing, and the min-norm rules would stop there for good.
 
+    Unlike :mod:`shared.update_rules` this waits for the device: the aggregators work on numbers in main memory.
+
     ``accepted`` is whether the aggregator gives an auxiliary's row a positive weight (PCGrad always does); for an
     aggregator without weights (ConFIG, GradDrop) whether the combined gradient has a positive inner product with
     G_VR,k.
@@ -81,13 +83,13 @@ class JacobianRule(UpdateRule):
     def __call__(self, main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> Update:
         """Combine one main with any number of auxiliary gradients; see :class:`~shared.update_rules.UpdateRule`."""
         check_gradients(main, auxiliaries, weights)
-        products = inner_products([main, *auxiliaries])
-        main_norm, *norms = (math.sqrt(v) if v >= 0 else math.nan for v in np.diag(products))
-        cosines = [cosine(float(products[0, k]), main_norm, norm) for k, norm in enumerate(norms, 1)]
+        products = inner_products([main, *auxiliaries]).cpu()
+        main_norm, *norms = products.diagonal().sqrt()
+        cosines = [cosine(products[0, k], main_norm, norm) for k, norm in enumerate(norms, 1)]
         factors = np.array([1.0, *weights])
-        gramian = products * np.outer(factors, factors)
-        accepted = [False] * len(norms)
-        if not math.isfinite(main_norm):
+        gramian = products.numpy() * np.outer(factors, factors)
+        accepted = [torch.tensor(False) for _ in norms]
+        if not main_norm.isfinite():
             return Update([g.clone() for g in main], cosines, accepted, main_norm, norms)
         rows = [k for k, v in enumerate(np.diag(gramian)) if v > 0 and math.isfinite(v)]
         combined = [g.clone() for g in main]
@@ -96,7 +98,7 @@ class JacobianRule(UpdateRule):
             combined, used = self._aggregate(chosen, factors[rows], gramian[np.ix_(rows, rows)])
             for k, positive in zip(rows, used, strict=True):
                 if k:
-                    accepted[k - 1] = positive
+                    accepted[k - 1] = torch.tensor(positive)
         self.calls += 1
         return Update(combined, cosines, accepted, main_norm, norms)
 

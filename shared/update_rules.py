@@ -7,30 +7,30 @@ to the enhancement network's parameters, every rule here moves along
     G_IP + sum_k  w_k * c(s_k) * G_VR,k        with  s_k = cos(G_IP, G_VR,k)
 
 and differs only in ``c``: a gate (:class:`GradientPromotion`), a ramp (:class:`CosineWeighted`), or 1 (:class:`Sum`).
+Norms, cosines and decisions stay tensors on the gradients' device: a rule here never waits for them.
 :mod:`shared.torchjd_rules` has further ones, by TorchJD's aggregators.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from shared.errors import InputError
+from shared.errors import InputError, did_you_mean, nearest
 
 Gradients = Sequence[Tensor]
 
 
 @dataclass(frozen=True)
 class Update:
-    """What a rule decided.
+    """What a rule decided; all but the gradients are tensors without dimensions, in double precision or boolean.
 
     Attributes:
         gradients: the combined gradient, one tensor per parameter, shapes as in ``main``.
@@ -41,10 +41,10 @@ class Update:
     """
 
     gradients: list[Tensor]
-    cosines: list[float]
-    accepted: list[bool]
-    main_norm: float
-    norms: list[float]
+    cosines: list[Tensor]
+    accepted: list[Tensor]
+    main_norm: Tensor
+    norms: list[Tensor]
 
 
 class UpdateRule(ABC):
@@ -77,26 +77,32 @@ class UpdateRule(ABC):
 
 
 class CosineRule(UpdateRule):
-    """Base of the rules above: measures once, and leaves the decision to :meth:`coefficient`."""
+    """Base of the rules above: measures once, and leaves the decision to :meth:`accepts` and :meth:`factor`."""
 
     @abstractmethod
-    def coefficient(self, cosine: float) -> float | None:
-        """Return what multiplies ``weight * gradient``, or None to leave the auxiliary out.
+    def accepts(self, cosine: Tensor) -> Tensor:
+        """Return whether the auxiliary gradient is let in, a boolean without dimensions; false for NaN.
 
         Args:
-            cosine: cosine between main and auxiliary gradient, in [-1, 1].
+            cosine: cosine between main and auxiliary gradient, in [-1, 1]; NaN where a value is not finite.
         """
+
+    def factor(self, cosine: Tensor) -> Tensor | None:
+        """Return what multiplies ``weight * gradient`` of an auxiliary that is let in; None stands for 1."""
+        return None
 
     def __call__(self, main: Gradients, auxiliaries: Sequence[Gradients], weights: Sequence[float]) -> Update:
         """Combine the gradients; see :class:`UpdateRule`."""
         check_gradients(main, auxiliaries, weights)
         main_norm, norms, cosines = _measure(main, auxiliaries)
-        coefficients = [None if math.isnan(s) else self.coefficient(s) for s in cosines]
+        accepted = [self.accepts(s) for s in cosines]
         combined = [g.clone() for g in main]
-        for gradients, weight, c in zip(auxiliaries, weights, coefficients, strict=True):
-            if c is not None:
-                torch._foreach_add_(combined, list(gradients), alpha=weight * c)
-        return Update(combined, cosines, [c is not None for c in coefficients], main_norm, norms)
+        for gradients, weight, s, let_in in zip(auxiliaries, weights, cosines, accepted, strict=True):
+            factor = self.factor(s)
+            scaled = list(gradients) if factor is None else torch._foreach_mul(list(gradients), factor)
+            added = torch._foreach_add(combined, list(scaled), alpha=weight)
+            combined = [torch.where(let_in, new, old) for new, old in zip(added, combined, strict=True)]
+        return Update(combined, cosines, accepted, main_norm, norms)
 
 
 class GradientPromotion(CosineRule):
@@ -106,9 +112,9 @@ class GradientPromotion(CosineRule):
     network's own parameters; a cosine with G_IP needs both at the enhancement network's parameters, as here.
     """
 
-    def coefficient(self, cosine: float) -> float | None:
-        """Return 1 for an aligned gradient, None for a contrary one."""
-        return 1.0 if cosine >= 0 else None
+    def accepts(self, cosine: Tensor) -> Tensor:
+        """Return whether the gradient is aligned."""
+        return cosine >= 0
 
 
 class CosineWeighted(CosineRule):
@@ -117,9 +123,13 @@ class CosineWeighted(CosineRule):
     The lemma has no lambda, which is ``weight=1``; the tables use the same lambda as for the other rules.
     """
 
-    def coefficient(self, cosine: float) -> float | None:
-        """Return the cosine of an aligned gradient, None for a contrary one."""
-        return cosine if cosine >= 0 else None
+    def accepts(self, cosine: Tensor) -> Tensor:
+        """Return whether the gradient is aligned."""
+        return cosine >= 0
+
+    def factor(self, cosine: Tensor) -> Tensor:
+        """Return the cosine."""
+        return cosine
 
 
 class Sum(CosineRule):
@@ -127,9 +137,9 @@ class Sum(CosineRule):
 
     is_plain_sum = True
 
-    def coefficient(self, cosine: float) -> float | None:
-        """Return 1."""
-        return 1.0
+    def accepts(self, cosine: Tensor) -> Tensor:
+        """Return true wherever the values are finite."""
+        return ~cosine.isnan()
 
 
 def _torchjd(name: str) -> UpdateRule:
@@ -139,9 +149,9 @@ def _torchjd(name: str) -> UpdateRule:
         InputError: when TorchJD, or the solver that its rule needs, is not installed.
     """
     try:
-        from shared.torchjd_rules import NAMED
-
-        return NAMED[name]()
+        # By name: that module is made of this one's classes, and modules do not import each other in a circle.
+        rules = importlib.import_module("shared.torchjd_rules")
+        return rules.NAMED[name]()
     except ImportError as err:
         reason = str(err).splitlines()[0].split(" Install")[0].rstrip(".")
         raise InputError(f"strategy {name!r}: {reason}; expected: pip install '{TORCHJD_PACKAGE}'") from err
@@ -172,8 +182,7 @@ def get(name: str) -> UpdateRule:
         ValueError: when there is no rule of that name, or what it needs is not installed.
     """
     if name not in RULES:
-        close = get_close_matches(name, RULES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(nearest(name, RULES))
         raise ValueError(f"name: expected one of {sorted(RULES)}, found {name!r}{hint}")
     return RULES[name]()
 
@@ -196,24 +205,20 @@ def check_gradients(main: Gradients, auxiliaries: Sequence[Gradients], weights: 
             raise ValueError(f"auxiliaries[{k}]: expected the shapes of main {shapes}, found {found}")
 
 
-def _measure(main: Gradients, auxiliaries: Sequence[Gradients]) -> tuple[float, list[float], list[float]]:
-    """Return the main norm, the auxiliary norms and the cosines; one transfer from the device for all of them."""
-    products = [_dot(main, main)]
-    for gradients in auxiliaries:
-        products += [_dot(gradients, gradients), _dot(main, gradients)]
-    values = torch.stack(products).tolist()
-    main_norm = math.sqrt(values[0]) if values[0] >= 0 else math.nan
-    norms = [math.sqrt(v) if v >= 0 else math.nan for v in values[1::2]]
-    return main_norm, norms, [cosine(d, main_norm, n) for d, n in zip(values[2::2], norms, strict=True)]
+def _measure(main: Gradients, auxiliaries: Sequence[Gradients]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Return the main norm, the auxiliary norms and the cosines."""
+    main_norm = _dot(main, main).sqrt()
+    norms = [_dot(gradients, gradients).sqrt() for gradients in auxiliaries]
+    dots = [_dot(main, gradients) for gradients in auxiliaries]
+    return main_norm, norms, [cosine(d, main_norm, n) for d, n in zip(dots, norms, strict=True)]
 
 
-def inner_products(rows: Sequence[Gradients]) -> np.ndarray:
-    """Return all inner products between some gradients, [K, K] in double precision; one transfer from the device."""
-    upper = [(i, j) for i in range(len(rows)) for j in range(i, len(rows))]
-    result = np.empty((len(rows), len(rows)))
-    for (i, j), value in zip(upper, torch.stack([_dot(rows[i], rows[j]) for i, j in upper]).tolist(), strict=True):
-        result[i, j] = result[j, i] = value
-    return result
+def inner_products(rows: Sequence[Gradients]) -> Tensor:
+    """Return all inner products between some gradients, [K, K] in double precision, on the gradients' device."""
+    upper = {(i, j): _dot(rows[i], rows[j]) for i in range(len(rows)) for j in range(i, len(rows))}
+    return torch.stack([
+        torch.stack([upper[min(i, j), max(i, j)] for j in range(len(rows))]) for i in range(len(rows))
+    ])
 
 
 def _dot(a: Gradients, b: Gradients) -> Tensor:
@@ -224,10 +229,8 @@ def _dot(a: Gradients, b: Gradients) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def cosine(dot: float, norm_a: float, norm_b: float) -> float:
+def cosine(dot: Tensor, norm_a: Tensor, norm_b: Tensor) -> Tensor:
     """Return the cosine for an inner product and two norms: 0 where a norm is 0, NaN where a value is not finite."""
-    if not (math.isfinite(dot) and math.isfinite(norm_a) and math.isfinite(norm_b)):
-        return math.nan
-    if norm_a == 0 or norm_b == 0:
-        return 0.0
-    return max(-1.0, min(1.0, dot / norm_a / norm_b))
+    ratio = (dot / norm_a / norm_b).clamp(-1, 1)
+    ratio = torch.where((norm_a == 0) | (norm_b == 0), 0.0, ratio)
+    return torch.where(dot.isfinite() & norm_a.isfinite() & norm_b.isfinite(), ratio, math.nan)

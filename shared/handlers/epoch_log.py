@@ -15,33 +15,31 @@ from ignite.engine import Engine, Events
 
 from shared.distributed import rank
 from shared.files import make_folder, write_atomically
-from shared.handlers.output import last_loss
+from shared.handlers.published import Value, last_loss, publishers, read
 
 logger = logging.getLogger(__name__)
-FORMS = {"loss": "loss {:.4g}", "val_psnr": "PSNR {:.2f} dB", "val_ssim": "SSIM {:.3f}"}
-TASK_FORMS = {"acceptance": "accepted {:.0%}", "cosine": "cosine {:+.3f}", "loss": "L_VR {:.3f}"}
+FORMS = {"loss": "loss {value:.4g}", "val_psnr": "PSNR {value:.2f} dB", "val_ssim": "SSIM {value:.3f}"}
+"""How columns are printed; those that only the file holds are missing."""
 
 
 class EpochLog:
-    """Log an epoch's mean loss, gate statistics and validation metrics, and keep them in a CSV file.
+    """Log an epoch's mean loss, what handlers publish of it, and validation metrics, and keep them in a CSV file.
 
-    List it after the handlers that publish these. The file holds nothing that differs between two equal runs (no
-    times), so it is also what tests compare.
+    List it after the handlers that publish these (:mod:`shared.handlers.published`). Losses are read at the end of an
+    epoch. The file holds nothing that differs between two equal runs (no times), so it is also what tests compare.
 
     Args:
         path: the CSV file, replaced whole after every epoch.
         title: what the line begins with, for example "cascade".
         evaluator: validation engine, whose metrics are logged as ``val_<name>``.
-        gradprom: attribute of ``engine.state`` on which the gate publishes.
     """
 
-    def __init__(self, path: str, title: str, evaluator: Engine | None = None, gradprom: str = "gradprom") -> None:
+    def __init__(self, path: str, title: str, evaluator: Engine | None = None) -> None:
         self.path = Path(path)
         self.title = title
         self.evaluator = evaluator
-        self.gradprom = gradprom
         self.rows: list[dict[str, float]] = []
-        self._losses: list[float] = []
+        self._losses: list[Value] = []
         self._began = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -52,15 +50,20 @@ class EpochLog:
 
     def __call__(self, engine: Engine) -> None:
         """Close the epoch."""
-        row = {"epoch": float(engine.state.epoch), "loss": math.fsum(self._losses) / max(1, len(self._losses))}
-        for task, values in getattr(engine.state, f"{self.gradprom}_epoch", {}).items():
-            row |= {f"{task}_{name}": float(value) for name, value in values.items()}
+        losses = read(self._losses)
+        row = {"epoch": float(engine.state.epoch), "loss": math.fsum(losses) / max(1, len(losses))}
+        forms = dict(FORMS)
+        for publisher in publishers(engine):
+            forms |= publisher.forms(engine)
+            for group, values in publisher.epoch(engine).items():
+                numbers = read(list(values.values()))
+                row |= {f"{group}_{name}": number for name, number in zip(values, numbers, strict=True)}
         state: Any = None if self.evaluator is None else self.evaluator.state
         if state is not None and state.epoch == engine.state.epoch:
             row |= {f"val_{name}": float(value) for name, value in state.metrics.items()}
         self.rows.append(row)
         if rank() == 0:
-            logger.info(self._line(engine, row))
+            logger.info(self._line(engine, row, forms))
             self._write()
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,12 +83,11 @@ class EpochLog:
     def _collect(self, engine: Engine) -> None:
         self._losses.append(last_loss(engine))
 
-    def _line(self, engine: Engine, row: Mapping[str, float]) -> str:
+    def _line(self, engine: Engine, row: Mapping[str, float], forms: Mapping[str, str]) -> str:
         parts = [f"{self.title} epoch {engine.state.epoch}/{engine.state.max_epochs}"]
         for name, value in row.items():
-            form = _form(name)
-            if form is not None and math.isfinite(value):
-                parts.append(form.format(value))
+            if name in forms and math.isfinite(value):
+                parts.append(forms[name].format(value=value))
         parts.append(f"{time.perf_counter() - self._began:.1f} s")
         return "  ".join(parts)
 
@@ -97,11 +99,3 @@ class EpochLog:
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in self.rows)
         make_folder(self.path.parent)
         write_atomically(self.path, text.getvalue().encode())
-
-
-def _form(name: str) -> str | None:
-    """Return how a column is printed, None for those that only the file holds."""
-    if name in FORMS:
-        return FORMS[name]
-    task, _, quantity = name.partition("_")
-    return f"{task} {TASK_FORMS[quantity]}" if quantity in TASK_FORMS else None

@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from tqdm import tqdm
 
-from shared.handlers.output import last_loss
+from shared.handlers.published import last_loss, publishers, read
 
 logger = logging.getLogger(__name__)
 PLAIN_INTERVAL = 30.0
@@ -20,14 +20,22 @@ PLAIN_INTERVAL = 30.0
 class Progress:
     """A progress bar with losses and the time left in the epoch; plain lines when there is no terminal.
 
+    Shows what handlers publish for it (:mod:`shared.handlers.published`). Losses are read only when they are shown.
+
     Args:
         title: what the bar begins with, for example "cascade".
-        gradprom: attribute of ``engine.state`` on which the gate publishes.
+        log_every: steps between two updates of the losses that the bar shows.
+
+    Raises:
+        ValueError: when ``log_every`` is smaller than 1.
     """
 
-    def __init__(self, title: str, gradprom: str = "gradprom") -> None:
+    def __init__(self, title: str, log_every: int = 10) -> None:
+        if log_every < 1:
+            raise ValueError(f"log_every: expected at least 1, found {log_every}")
         self.title = title
-        self.gradprom = gradprom
+        self.log_every = log_every
+        self._shown: dict[str, float] = {}
         self._last = 0.0
         self._began = 0.0
         self._first = 0
@@ -36,19 +44,21 @@ class Progress:
         """Register on a trainer; only rank 0 shows anything."""
         if getattr(engine.state, "rank", 0) > 0:
             return
+        engine.add_event_handler(Events.STARTED, self._begin)
         if sys.stderr.isatty():
             bar = ProgressBar(desc=self.title)
             # The bare tqdm: its notebook guess warns where ipywidgets are missing.
             bar.pbar_cls = tqdm
-            bar.attach(engine, output_transform=lambda _: self.losses(engine))
+            bar.attach(engine, output_transform=lambda _: self._now_and_then(engine))
         else:
-            engine.add_event_handler(Events.STARTED, self._begin)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def losses(self, engine: Engine) -> dict[str, float]:
         """Return the losses of the last iteration by name."""
-        tasks = getattr(engine.state, self.gradprom, {})
-        return {"loss": last_loss(engine), **{f"L_VR {name}": step["loss"] for name, step in tasks.items()}}
+        values = {"loss": last_loss(engine)}
+        for publisher in publishers(engine):
+            values |= publisher.progress(engine)
+        return dict(zip(values, read(list(values.values())), strict=True))
 
     def __call__(self, engine: Engine) -> None:
         """Log a line when the last one is long enough ago."""
@@ -61,6 +71,13 @@ class Progress:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in self.losses(engine).items())
         logger.info("%s step %d/%d  %s  about %d s left", self.title, engine.state.iteration, total, losses, left)
 
+    def _now_and_then(self, engine: Engine) -> dict[str, float]:
+        """Return the losses as they were when they were last read."""
+        if not self._shown or (engine.state.iteration - self._first - 1) % self.log_every == 0:
+            self._shown = self.losses(engine)
+        return self._shown
+
     def _begin(self, engine: Engine) -> None:
         self._began = self._last = time.monotonic()
         self._first = engine.state.iteration
+        self._shown = {}

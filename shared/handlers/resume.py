@@ -12,8 +12,8 @@ from torch import nn
 
 from shared.distributed import barrier
 from shared.errors import InputError
-from shared.handlers.best_model import BestModel
 from shared.handlers.finite import NonFiniteError, batch_ids
+from shared.handlers.saving_weights import SaveWeights
 from shared.networks import weights
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class ResumableCheckpoint:
     one alone, and values that are not finite raise one. List it last, so that it sees what other handlers did at the
     end of an epoch.
 
-    With ``best_model`` the weights in the folder are those of this run: a run that begins anew moves what an earlier
+    With ``weights`` the weights in the folder are those of this run: a run that begins anew moves what an earlier
     one left aside, a run that continues keeps those of its checkpoint, and the last stage ends with an error when the
     run has not written any.
 
@@ -51,7 +51,7 @@ class ResumableCheckpoint:
         resume: whether to continue.
         ckpt_path: file to continue from; None takes that in ``folder``, or starts anew when there is none.
         evaluator: the validation engine, whose best metric is restored; of the last stage alone.
-        best_model: writes the weights of the run; the same object in all stages.
+        weights: writes the weights of the run; the same object in all stages.
 
     Raises:
         InputError: (at the start) when the file is missing or comes from another run, (at the end) when the run wrote
@@ -68,7 +68,7 @@ class ResumableCheckpoint:
         resume: bool | str = False,
         ckpt_path: str | None = None,
         evaluator: Engine | None = None,
-        best_model: BestModel | None = None,
+        weights: SaveWeights | None = None,
     ) -> None:
         if stage not in stages:
             raise ValueError(f"stage: expected one of {list(stages)}, found {stage!r}")
@@ -80,15 +80,16 @@ class ResumableCheckpoint:
         self.source = Path(ckpt_path) if ckpt_path is not None else self.path
         self.must_exist = ckpt_path is not None
         self.evaluator = evaluator
-        self.best_model = best_model
+        self.weights = weights
 
     def attach(self, engine: Engine) -> None:
         """Register on the stage's trainer."""
         engine.add_event_handler(Events.STARTED, self._restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-        if self.best_model is not None:
+        if self.weights is not None:
             engine.add_event_handler(Events.EXCEPTION_RAISED, self._tell_what_is_left)
-            if self.evaluator is not None:
+            # A run may have no validation; it keeps the last weights then.
+            if self.evaluator is not None or (self.weights.keep == "last" and self.stage == self.stages[-1]):
                 engine.add_event_handler(Events.COMPLETED, self._require_weights)
 
     def __call__(self, engine: Engine) -> None:
@@ -119,6 +120,11 @@ class ResumableCheckpoint:
             return
         order = self.stages.index(content["stage"]) - self.stages.index(self.stage)
         if order > 0:
+            if self.weights is not None and self.weights.engine is engine:
+                raise InputError(
+                    f"{self.source}: found a checkpoint of stage {content['stage']!r}, expected one of {self.stage!r}, "
+                    "whose networks are what this run is about"
+                )
             self._set_epoch(engine, engine.state.max_epochs or 0)
             return
         if order == 0:
@@ -143,21 +149,21 @@ class ResumableCheckpoint:
         return content
 
     def _begin(self, others: Sequence[str]) -> None:
-        if self.best_model is not None:
-            self.best_model.begin(others)
+        if self.weights is not None:
+            self.weights.begin(others)
 
     def _restore_best(self, state: Any, best: Mapping[str, Any], others: Sequence[str]) -> None:
-        keep = self.best_model
+        keep = self.weights
         if keep is None or keep.take_over(self.source.parent, state.key_metric_name, best, others):
             state.best_metric, state.best_metric_epoch = best["metric"], best["epoch"]
 
     def _require_weights(self, engine: Engine) -> None:
-        if self.best_model is not None and self.evaluator is not None:
-            self.best_model.require(self.evaluator)
+        if self.weights is not None:
+            self.weights.require(self.evaluator)
 
     def _tell_what_is_left(self, engine: Engine, error: BaseException) -> None:
-        if self.best_model is not None:
-            self.best_model.tell_what_is_left(error)
+        if self.weights is not None:
+            self.weights.tell_what_is_left(error)
         raise error
 
     def _load(self, engine: Engine, content: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Running statistics of the gate, per recognition task and epoch."""
+"""Running statistics of what a handler measures at every step, per group and epoch."""
 
 from __future__ import annotations
 
@@ -6,43 +6,49 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-VALUES = ("cosine", "accepted", "norm_ratio", "loss")
+from shared.handlers.published import Value, read
 
 
-class GateStatistics:
-    """Means per epoch, and totals of the run, of what a gate decided.
+class StepStatistics:
+    """Means per epoch, and counts of the run, of what is measured at every step; values are read at its end.
 
     Args:
-        names: the recognition tasks.
-
-    Attributes:
-        totals: per task the number of steps, accepted steps and skipped (non-finite) steps since training began.
+        names: the groups (recognition tasks, for example).
+        quantities: what is measured per group and step.
+        rates: decisions, which are counted, each with the name of its mean: ``{"accepted": "acceptance"}``.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.totals: dict[str, dict[str, int]] = {n: {"steps": 0, "accepted": 0, "skipped": 0} for n in names}
-        self._epoch: dict[str, list[dict[str, float]]] = {n: [] for n in names}
+    def __init__(self, names: Sequence[str], quantities: Sequence[str], rates: Mapping[str, str] | None = None) -> None:
+        self.quantities = list(quantities)
+        self.rates = dict(rates or {})
+        counted = ["steps", *self.rates, "skipped"]
+        self._totals: dict[str, dict[str, int]] = {name: dict.fromkeys(counted, 0) for name in names}
+        self._epoch: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        self._unread: list[tuple[str, list[Value]]] = []
 
-    def add(self, name: str, step: Mapping[str, Any], skipped: bool) -> None:
-        """Count one step of one task."""
-        totals = self.totals[name]
-        totals["steps"] += 1
-        totals["accepted"] += bool(step["accepted"])
-        totals["skipped"] += skipped
-        self._epoch[name].append({**{k: float(step[k]) for k in VALUES}, "skipped": float(skipped)})
+    @property
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Per group the number of steps, of each decision and of skipped (non-finite) steps since training began."""
+        self._read()
+        return self._totals
+
+    def add(self, name: str, step: Mapping[str, Value], skipped: Value, happened: Value = True) -> None:
+        """Count one step of one group, unless it did not happen; nothing is read."""
+        row = [step[key] for key in (*self.quantities, *self.rates)]
+        self._unread.append((name, [*row, skipped, happened]))
 
     def close_epoch(self) -> dict[str, dict[str, float]]:
-        """Return per task the epoch's means and begin a new epoch; empty for a task that took no step.
+        """Return per group the epoch's means and begin a new epoch; empty for a group that took no step.
 
-        Keys: ``acceptance`` (rate in [0, 1]), ``cosine``, ``norm_ratio``, ``loss`` (means over the finite values,
-        NaN when there is none), ``skipped`` (count).
+        Keys: the quantities and rates (means over the finite values, NaN when there is none), ``skipped`` (count).
         """
+        self._read()
         result: dict[str, dict[str, float]] = {}
         for name, steps in self._epoch.items():
             if steps:
-                means = {k: _mean([s[k] for s in steps]) for k in VALUES}
-                means["acceptance"] = means.pop("accepted")
-                result[name] = {**means, "skipped": sum(s["skipped"] for s in steps)}
+                means = {key: _mean([s[key] for s in steps]) for key in self.quantities}
+                rates = {mean: _mean([s[key] for s in steps]) for key, mean in self.rates.items()}
+                result[name] = {**means, **rates, "skipped": sum(s["skipped"] for s in steps)}
             self._epoch[name] = []
         return result
 
@@ -52,7 +58,21 @@ class GateStatistics:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.totals = {name: dict(totals) for name, totals in state["totals"].items()}
+        self._read()
+        self._totals = {name: dict(totals) for name, totals in state["totals"].items()}
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
+        numbers = iter(read([value for _, row in unread for value in row]))
+        keys = [*self.quantities, *self.rates, "skipped", "happened"]
+        for name, _ in unread:
+            step = {key: next(numbers) for key in keys}
+            if not step.pop("happened"):
+                continue
+            self._totals[name]["steps"] += 1
+            for key in (*self.rates, "skipped"):
+                self._totals[name][key] += bool(step[key])
+            self._epoch[name].append(step)
 
 
 def _mean(values: Sequence[float]) -> float:

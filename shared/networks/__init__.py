@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.networks.pretrained import WeightReport, load_imagenet_resnet, load_srresnet
+from shared.networks.pretrained import WeightReport, load_imagenet_resnet
 from shared.networks.residual import Enlarge, ResidualEnhancement, Restormer, SmallUNet, enlarge_to
 from shared.networks.srresnet import SRResNet
 
@@ -15,5 +15,4 @@ __all__ = [
     "WeightReport",
     "enlarge_to",
     "load_imagenet_resnet",
-    "load_srresnet",
 ]

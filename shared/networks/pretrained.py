@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,28 +10,16 @@ from pathlib import Path
 
 import torch
 from monai.networks.nets.resnet import ResNet
+from monai.networks.utils import copy_model_state
 from torch import Tensor, nn
 
 from shared.errors import InputError
-from shared.networks.srresnet import SRResNet
+from shared.networks.weights import read_foreign
 
 logger = logging.getLogger(__name__)
 
-SRGAN_PYTORCH_KEYS: Mapping[str, str] = {
-    r"conv(?:_block)?1\.": "head.",
-    r"trunk\.(\d+)\.rcb\.": r"blocks.\1.branch.",
-    r"conv(?:_block)?2\.": "fusion.",
-    r"upsampling\.(\d+)\.upsample_block\.": r"upsampling.\1.",
-    r"conv(?:_block)?3\.": "tail.",
-}
-"""Names in SRGAN-PyTorch's SRResNet weights (regular expressions at the start of a key) and in `SRResNet`.
-
-Read from that project's model.py of 2022 to 2025; releases of 2022 say `conv_block1` where later ones say `conv1`.
-"""
-
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")
 _SHORTCUT = re.compile(r"layer\d\.0\.downsample\.")
+_OPTIONAL = re.compile(r"^fc\.|num_batches_tracked$")
 
 
 @dataclass(frozen=True)
@@ -97,8 +84,32 @@ def load_imagenet_resnet(network: nn.Module, path: str | Path) -> WeightReport:
             "load_imagenet_resnet: network must be a MONAI ResNet or a FlexibleUNet with a resnet backbone, "
             f"found {type(network).__name__}"
         )
-    source = read_state_dict(path)
+    source = read_foreign(path)
     target = encoder.state_dict()
+    new, adapted, skipped = _adapted(source, target)
+    state, changed, unchanged = copy_model_state(target, new)
+    _check_fit(new, target, changed, unchanged, path)
+    encoder.load_state_dict(state)
+    _warn_of_other_geometry(encoder)
+    prefix = "encoder." if encoder is not network else ""
+    report = WeightReport(
+        path=str(path),
+        matched=tuple(prefix + key for key in new if key not in adapted),
+        adapted={prefix + key: how for key, how in adapted.items()},
+        skipped=skipped,
+        missing=tuple(
+            key for key in network.state_dict()
+            if key.removeprefix(prefix) not in new and not key.endswith("num_batches_tracked")
+        ),
+    )
+    logger.info("%s", report)
+    return report
+
+
+def _adapted(
+    source: Mapping[str, Tensor], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, str], dict[str, str]]:
+    """Return what of a torchvision ResNet goes into MONAI's, what of it was changed and how, what was left and why."""
     new: dict[str, Tensor] = {}
     adapted: dict[str, str] = {}
     skipped: dict[str, str] = {}
@@ -117,83 +128,7 @@ def load_imagenet_resnet(network: nn.Module, path: str | Path) -> WeightReport:
         if key not in new and re.fullmatch(_SHORTCUT.pattern + r"0\.bias", key):
             new[key] = torch.zeros_like(target[key])
             adapted[key] = "zero, torchvision's shortcuts have no bias"
-    optional = {key for key in target if key.startswith("fc.") or key.endswith("num_batches_tracked")}
-    _check_fit(new, target, path, optional)
-    encoder.load_state_dict(new, strict=False)
-    _warn_of_other_geometry(encoder)
-    return _report(network, "encoder." if encoder is not network else "", path, new, adapted, skipped)
-
-
-def load_srresnet(network: SRResNet, path: str | Path, key_map: Mapping[str, str] | None = None) -> WeightReport:
-    """Load SRResNet weights for ×2 or ×4 that were trained elsewhere from a local file.
-
-    The default map reads the files of SRGAN-PyTorch (SRResNet_x2, SRResNet_x4, and SRGAN's generator, 3
-    channels in and out): `SRResNet(3, 3, upscale_factor=2)` or 4 with `norm="batch"`. That network clamps its
-    output to [0, 1], ours does not. An own `state_dict` of `SRResNet` loads with `key_map={}`.
-
-    Args:
-        network: changed in place.
-        path: as for `load_imagenet_resnet`.
-        key_map: regular expression for the start of a key in the file, to its replacement; the first that
-            matches is used. None means `SRGAN_PYTORCH_KEYS`; an empty map takes keys as they are. Keys
-            that no expression matches are skipped.
-
-    Returns:
-        The report, which is also logged.
-
-    Raises:
-        InputError: the file is missing, is not a state dict, or does not fill the whole network. The network
-            is unchanged then.
-    """
-    patterns = SRGAN_PYTORCH_KEYS if key_map is None else key_map
-    new: dict[str, Tensor] = {}
-    skipped: dict[str, str] = {}
-    for key, value in read_state_dict(path).items():
-        name = _translate(key, patterns)
-        if name is None:
-            skipped[key] = "no entry of key_map matches"
-        else:
-            new[name] = value
-    target = network.state_dict()
-    _check_fit(new, target, path, {key for key in target if key.endswith("num_batches_tracked")})
-    network.load_state_dict(new, strict=False)
-    return _report(network, "", path, new, {}, skipped)
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Return the state dict in a file on the CPU, with the prefixes of data-parallel and compiled networks removed.
-
-    Raises:
-        InputError: the file is missing, unreadable, or holds something else than named tensors.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"weights {path}: no such file, expected a state dict written by torch.save")
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
-        reason = str(err).split("\n")[0]
-        raise InputError(f"weights {path}: not readable as a state dict of tensors alone ({reason})") from err
-    for wrapper in _WRAPPERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
-        found = f"keys {', '.join(map(str, list(loaded)[:3]))}" if isinstance(loaded, dict) else type(loaded).__name__
-        raise InputError(f"weights {path}: expected a dict of named tensors, found {found or 'nothing'}")
-    return {_without_prefixes(str(key)): value for key, value in loaded.items()}
-
-
-def _without_prefixes(key: str) -> str:
-    while key.startswith(_PREFIXES):
-        key = key.split(".", 1)[1]
-    return key
-
-
-def _translate(key: str, patterns: Mapping[str, str]) -> str | None:
-    for pattern, replacement in patterns.items():
-        name, count = re.subn(f"^(?:{pattern})", replacement, key)
-        if count:
-            return name
-    return None if patterns else key
+    return new, adapted, skipped
 
 
 def _is_grey_version(colour: Tensor, grey: Tensor) -> bool:
@@ -201,14 +136,27 @@ def _is_grey_version(colour: Tensor, grey: Tensor) -> bool:
     return colour.shape[1] == 3 and grey.shape[1] == 1 and colour[:, :1].shape == grey.shape
 
 
-def _check_fit(new: Mapping[str, Tensor], target: Mapping[str, Tensor], path: str | Path, optional: set[str]) -> None:
-    """Raise InputError unless `new` fills `target` but for `optional`, with equal shapes and nothing left over."""
+def _check_fit(
+    new: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    changed: list[str],
+    unchanged: list[str],
+    path: str | Path,
+) -> None:
+    """Raise InputError unless ``new`` fills ``target``, but for classifier and batch counters, with nothing left over.
+
+    Args:
+        new: the tensors of the file.
+        target: those of the network.
+        changed: keys of ``target`` that the file has in the same shape, as MONAI's ``copy_model_state`` says.
+        unchanged: all others.
+        path: the file, for the message.
+    """
     unknown = [key for key in new if key not in target]
-    absent = [key for key in target if key not in new and key not in optional]
-    other = [key for key in new if key in target and new[key].shape != target[key].shape]
+    absent = [key for key in target if key in set(unchanged) - set(new) and not _OPTIONAL.search(key)]
+    other = [key for key in new if key in unchanged]
     if not unknown and not absent and not other:
         return
-    fitting = sum(1 for key in new if key in target) - len(other)
     problems = []
     if other:
         found, expected = list(new[other[0]].shape), list(target[other[0]].shape)
@@ -218,7 +166,7 @@ def _check_fit(new: Mapping[str, Tensor], target: Mapping[str, Tensor], path: st
     if unknown:
         problems.append(f"{len(unknown)} that the network does not have, first {unknown[0]}")
     raise InputError(
-        f"weights {path}: made for another network: {fitting} of the network's {len(target)} tensors fit; "
+        f"{path}: made for another network: {len(changed)} of the network's {len(target)} tensors fit; "
         + "; ".join(problems)
     )
 
@@ -232,23 +180,3 @@ def _warn_of_other_geometry(encoder: ResNet) -> None:
         )
     if encoder.no_max_pool:
         logger.warning("load_imagenet_resnet: the network has no max pooling, ImageNet ResNets do (no_max_pool=False)")
-
-
-def _report(
-    network: nn.Module,
-    prefix: str,
-    path: str | Path,
-    new: Mapping[str, Tensor],
-    adapted: Mapping[str, str],
-    skipped: Mapping[str, str],
-) -> WeightReport:
-    loaded = {prefix + key for key in new}
-    report = WeightReport(
-        path=str(path),
-        matched=tuple(prefix + key for key in new if key not in adapted),
-        adapted={prefix + key: how for key, how in adapted.items()},
-        skipped=dict(skipped),
-        missing=tuple(k for k in network.state_dict() if k not in loaded and not k.endswith("num_batches_tracked")),
-    )
-    logger.info("%s", report)
-    return report

@@ -8,15 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.handlers import DiskSaver
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from shared.distributed import rank
 from shared.errors import InputError
-from shared.files import short_path
+from shared.files import make_folder, short_path, whole_file
 
+MODEL = "model.pt"
+"""File of the enhancement network's weights."""
+RECOGNITION = "recognition.pt"
+"""File of the recognition networks' weights, by task."""
 EARLIER = "earlier-"
 """How the sub-folders of weights are called in which those of earlier runs lie; a number follows."""
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which other projects' files hold a network's state beside other things."""
+PREFIXES = ("module.", "_orig_mod.")
+"""What data-parallel and compiled networks put before the names of their tensors."""
+
+Networks = nn.Module | Mapping[str, nn.Module]
+"""One network, or several by name: a mapping or an ``nn.ModuleDict``."""
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -26,16 +37,20 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 def save(content: Mapping[str, Any], path: str | Path) -> None:
     """Write a state to a file on rank 0, so that at any time the file is either the old one or the new one."""
-    path = Path(path)
-    DiskSaver(str(path.parent), atomic=True, require_empty=False)(content, path.name)
+    if rank() > 0:
+        return
+    make_folder(Path(path).parent)
+    with whole_file(path) as partial:
+        torch.save(content, partial)
 
 
-def read(path: str | Path, remedy: str = "") -> dict[str, Any]:
-    """Return what :func:`save` wrote, on the CPU.
+def read(path: str | Path, remedy: str = "", expected: str = "a file written by training") -> dict[str, Any]:
+    """Return the dictionary in a file of tensors, numbers and strings, on the CPU.
 
     Args:
         path: the file.
         remedy: what to do when it is missing, for the message.
+        expected: what the file should be, for the message.
 
     Raises:
         InputError: when the file is missing or no state that torch can read.
@@ -47,10 +62,30 @@ def read(path: str | Path, remedy: str = "") -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # A damaged or foreign file raises nearly anything: UnpicklingError, RuntimeError, EOFError, IndexError, ...
     except Exception as err:
-        raise InputError(f"{path}: found no readable PyTorch state, expected a file written by training") from err
+        raise InputError(f"{path}: found no readable PyTorch state, expected {expected}") from err
     if not isinstance(content, dict):
         raise InputError(f"{path}: found {type(content).__name__}, expected a dictionary of states")
     return content
+
+
+def read_foreign(path: str | Path) -> dict[str, Tensor]:
+    """Return the state dict of one network in a file of another project, with the names that the network gave.
+
+    Args:
+        path: a state dict, plain or under one of the keys ``WRAPPERS``; the ``PREFIXES`` of data-parallel and compiled
+            networks are taken off.
+
+    Raises:
+        InputError: the file is missing, unreadable, or holds something else than named tensors.
+    """
+    content: Any = read(path, "expected a state dict written by torch.save", "a state dict of tensors alone")
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not content or not all(isinstance(value, Tensor) for value in content.values()):
+        found = ", ".join(map(str, list(content)[:3]))
+        raise InputError(f"{path}: expected a dict of named tensors, found {f'keys {found}' if found else 'nothing'}")
+    return {_without_prefixes(str(key)): value for key, value in content.items()}
 
 
 def set_aside(folder: str | Path, names: Sequence[str]) -> Path | None:
@@ -104,25 +139,30 @@ def first_not_finite(state: Mapping[str, Any]) -> str | None:
     return None
 
 
-def save_all(networks: Mapping[str, nn.Module], path: str | Path) -> None:
-    """Write the states of several networks to one file, by name."""
-    save({name: network.state_dict() for name, network in networks.items()}, path)
+def state_of(networks: Networks) -> dict[str, Any]:
+    """Return the state dict of a network, or of each of several by name, out of their data-parallel wrappers."""
+    if isinstance(networks, Mapping | nn.ModuleDict):
+        return {name: unwrapped(network).state_dict() for name, network in networks.items()}
+    return unwrapped(networks).state_dict()
 
 
-def load_all(networks: Mapping[str, nn.Module], path: str | Path, remedy: str = "") -> None:
-    """Load what :func:`save_all` wrote into networks of the same names.
+def load(networks: Networks, path: str | Path, remedy: str = "") -> None:
+    """Load what :func:`state_of` gave into the same network, or into networks of the same names.
 
     Args:
-        networks: by name; the file may hold others too.
+        networks: the network, or several by name; the file may hold others too.
         path: the file.
         remedy: what to do when it is missing, for the message.
 
     Raises:
         InputError: when the file is missing or unreadable, or lacks a network's state or does not fit it.
     """
-    states = read(path, remedy)
-    for name, network in networks.items():
-        load_into(network, states.get(name, {}), f"{path} ({name})")
+    content = read(path, remedy)
+    if isinstance(networks, Mapping | nn.ModuleDict):
+        for name, network in networks.items():
+            load_into(network, content.get(name, {}), f"{path} ({name})")
+    else:
+        load_into(networks, content, path)
 
 
 def load_into(network: nn.Module, state: Mapping[str, Any], source: str | Path) -> None:
@@ -149,6 +189,12 @@ def load_into(network: nn.Module, state: Mapping[str, Any], source: str | Path) 
         raise InputError(f"{source}: weights of another network: found {unknown!r}, which {type(network).__name__} "
                          "has not")
     network.load_state_dict(state)
+
+
+def _without_prefixes(key: str) -> str:
+    while key.startswith(PREFIXES):
+        key = key.split(".", 1)[1]
+    return key
 
 
 def _numbers(folder: Path) -> Iterator[int]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from shared.handlers import FiniteLoss, GradPromHandler, NonFiniteError, ResumableCheckpoint
 from shared.handlers.finite import MAX_SKIPPED, loss_scaler
+from shared.handlers.published import READ_EVERY
 from tests.handlers.reference import System, batches
 from tests.handlers.test_gradprom import Scaler
 
@@ -54,7 +55,8 @@ def test_too_many_skipped_steps_in_a_row_end_the_run_at_the_images(name, gate):
     message = str(caught.value)
     assert message.startswith(f"gradients: expected finite ones, found {MAX_SKIPPED} steps in a row without, and")
     assert f"in epoch 1, iteration {at}, images image_{at - 1}_0, image_{at - 1}_1; look at these images" in message
-    assert len(seen) == at - 1
+    # Scales are read together, so that the run goes on until then.
+    assert len(seen) == READ_EVERY
     assert torch.isfinite(system.weights()).all()
 
 
@@ -127,3 +129,51 @@ def test_the_last_good_checkpoint_stays_when_a_step_spoils_the_weights(tmp_path,
     with pytest.raises(NonFiniteError, match=rf"network\.\d\.\w+: found values that are not finite, {where}"):
         train(data, [FiniteLoss(), keep, Explode()], scaler, epochs=3, system=system)
     assert files == [keep.path.read_bytes()]
+
+
+@pytest.mark.parametrize(("bad", "count", "seen_until"), [(3, 6, 6), (3, 60, READ_EVERY), (55, 60, 60)])
+@pytest.mark.parametrize("gate", [False, True])
+def test_losses_are_read_together_and_the_first_bad_one_is_named(tmp_path, gate, bad, count, seen_until):
+    system, seen = System(dtype=torch.float32), []
+    keep = ResumableCheckpoint(str(tmp_path), "cascade", {"network": system.network}, stages=("cascade",))
+    handlers = [GradPromHandler(system.tasks)] if gate else []
+    data = spoilt(count, lambda k: k == bad - 1)
+    where = rf"in epoch 1, iteration {bad}, images image_{bad - 1}_0, image_{bad - 1}_1; look"
+    with pytest.raises(NonFiniteError, match=f"loss: expected a finite value, found nan {where}"):
+        train(data, [keep, *handlers, FiniteLoss(), Seen(seen)], system=system)
+    assert len(seen) == seen_until
+    assert not list(tmp_path.iterdir())
+    assert all(p.isfinite().all() for p in system.tasks[0].network.parameters())
+
+
+def test_a_trainer_is_checked_once():
+    system = System(dtype=torch.float32)
+    first = FiniteLoss()
+    train(spoilt(3, lambda k: False), [first, GradPromHandler(system.tasks), FiniteLoss(), Collected(first)],
+          system=system)
+
+
+class Collected:
+    """After two of three steps two losses and two gradients wait, each once."""
+
+    def __init__(self, watch):
+        self.watch = watch
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), self)
+
+    def __call__(self, engine):
+        assert [(text.split(":")[0], place[1]) for text, place, _ in self.watch._found] == [
+            ("loss", 1), ("gradient of the enhancement loss", 1), ("loss", 2), ("gradient of the enhancement loss", 2),
+        ]
+        assert engine.state.finite_loss is self.watch
+
+
+def test_overflow_now_and_then_is_not_read_at_every_step():
+    """The scales that were collected give the count that reading each of them would give."""
+    watch, pattern = FiniteLoss(), [True, False, True, True, False, True, True, True, False]
+    train(spoilt(len(pattern), lambda k: pattern[k]), [watch], {"init_scale": 2.0**16})
+    assert watch.skipped == 0
+    pattern.append(True)
+    train(spoilt(len(pattern), lambda k: pattern[k]), [watch := FiniteLoss()], {"init_scale": 2.0**16})
+    assert watch.skipped == 1

@@ -60,10 +60,10 @@ def test_published_state_is_that_of_the_reference():
 
     trainer, handler = system.train(data, name="gate", before=[Recorder()])
     cosines = naive_training(System(kinds=("class", "mask")), data, "gradprom")
-    found = [[s["class"]["cosine"], s["mask"]["cosine"]] for s in published]
+    found = [[float(s["class"]["cosine"]), float(s["mask"]["cosine"])] for s in published]
     torch.testing.assert_close(torch.tensor(found), torch.tensor(cosines), rtol=0, atol=1e-6)
     assert all(s[n]["accepted"] == (s[n]["cosine"] >= 0) for s in published for n in s)
-    accepted = [s["class"]["accepted"] for s in published]
+    accepted = [bool(s["class"]["accepted"]) for s in published]
     assert True in accepted
     assert False in accepted
     assert trainer.state.gate_epoch["class"]["acceptance"] == pytest.approx(sum(accepted) / len(accepted))
@@ -141,7 +141,7 @@ def test_accumulated_micro_batches_equal_one_large_batch(steps):
     trainer_b, _ = b.train([large])
     torch.testing.assert_close(a.weights(), b.weights(), rtol=0, atol=1e-13)
     assert trainer_a.state.gradprom["class"]["cosine"] == pytest.approx(
-        trainer_b.state.gradprom["class"]["cosine"], abs=1e-12
+        float(trainer_b.state.gradprom["class"]["cosine"]), abs=1e-12
     )
 
 
@@ -313,8 +313,9 @@ def test_loss_scale_changes_nothing(strategy, fused):
     assert scaler.scaler.get_scale() > 2.0**16
     torch.testing.assert_close(plain.weights(), scaled.weights(), rtol=0, atol=2e-6)
     for name in ("class", "mask"):
-        assert b.state.gradprom[name]["cosine"] == pytest.approx(a.state.gradprom[name]["cosine"], abs=1e-5)
-        assert b.state.gradprom[name]["norm_ratio"] == pytest.approx(a.state.gradprom[name]["norm_ratio"], rel=1e-4)
+        found, expected = b.state.gradprom[name], a.state.gradprom[name]
+        assert found["cosine"] == pytest.approx(float(expected["cosine"]), abs=1e-5)
+        assert found["norm_ratio"] == pytest.approx(float(expected["norm_ratio"]), rel=1e-4)
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -414,8 +415,8 @@ def test_collectives_do_nothing_in_one_process():
     average([tensor])
     broadcast([tensor])
     assert torch.equal(tensor, torch.ones(3))
-    assert agree(True, tensor.device)
-    assert not agree(False, tensor.device)
+    assert agree(torch.tensor(True))
+    assert not agree(torch.tensor(False))
 
 
 @pytest.mark.parametrize("accumulation_steps", [1, 2])
@@ -456,6 +457,26 @@ def test_custom_rule_object():
     torch.testing.assert_close(ours.weights(), theirs.weights(), rtol=0, atol=1e-12)
 
 
+def test_rule_that_measures_numbers_in_main_memory():
+    """A user's rule may return plain numbers; it need not know what to do with values that are not finite."""
+    from shared.update_rules import GradientPromotion, Update
+
+    def rule(main, auxiliaries, weights) -> Update:
+        assert all(g.isfinite().all() for gradients in auxiliaries for g in gradients)
+        found = GradientPromotion()(main, auxiliaries, weights)
+        cosines, accepted = [float(s) for s in found.cosines], [bool(a) for a in found.accepted]
+        return Update(found.gradients, cosines, accepted, float(found.main_norm), [float(n) for n in found.norms])
+
+    ours, theirs = System(), System()
+    for system in (ours, theirs):
+        system.tasks[0].loss_function = Explode()
+    a, handler = ours.train(batches(12), rule)
+    b, expected = theirs.train(batches(12), "gradprom")
+    assert torch.equal(ours.weights(), theirs.weights())
+    assert handler.statistics.totals == expected.statistics.totals
+    torch.testing.assert_close(a.state.gradprom, b.state.gradprom, rtol=0, atol=0, equal_nan=True)
+
+
 def test_prediction_that_is_no_tensor():
     class Two(nn.Module):
         def forward(self, prediction, target):
@@ -478,3 +499,62 @@ def test_prediction_that_is_no_tensor():
     )
     with pytest.raises(TypeError, match="expected tensors, found list"):
         trainer.run()
+
+
+class InDictionary(nn.Module):
+    """IP whose image is one of several things that it returns."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return {"features": x, "image": self.network(x)}
+
+
+def train_dictionary(system, prediction_key):
+    trainer = SupervisedTrainer(
+        device="cpu", max_epochs=1, train_data_loader=batches(4), network=InDictionary(system.network),
+        optimizer=system.optimizer, decollate=False,
+        loss_function=lambda prediction, label: nn.functional.mse_loss(prediction["image"], label),
+        train_handlers=[GradPromHandler(system.tasks, prediction_key=prediction_key)],
+    )
+    trainer.run()
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_prediction_is_taken_out_of_a_dictionary(supervised):
+    inside, plain = System(supervised=supervised), System(supervised=supervised)
+    train_dictionary(inside, "image")
+    plain.train(batches(4))
+    assert torch.equal(inside.weights(), plain.weights())
+
+
+@pytest.mark.parametrize(("key", "error", "message"), [
+    ("picture", KeyError, r"prediction_key: .* found 'picture' and \['features', 'image'\]"),
+    (None, TypeError, "expected tensors, found dict; prediction_key names the image"),
+])
+def test_dictionary_without_the_key(key, error, message):
+    with pytest.raises(error, match=message):
+        train_dictionary(System(), key)
+
+
+def train_without_label(system, data):
+    trainer = SupervisedTrainer(
+        device="cpu", max_epochs=1, train_data_loader=data, network=system.network, optimizer=system.optimizer,
+        prepare_batch=lambda batch, device, non_blocking, **kwargs: (batch["image"], None), decollate=False,
+        loss_function=lambda prediction, _: prediction.square().mean(),
+        train_handlers=[GradPromHandler(system.tasks)],
+    )
+    trainer.run()
+    return trainer
+
+
+def test_only_an_unsupervised_task_needs_the_clean_image():
+    data = [{key: value for key, value in batch.items() if key != "label"} for batch in batches(3)]
+    trainer = train_without_label(System(), data)
+    assert math.isfinite(trainer.state.gradprom["class"]["cosine"])
+    with pytest.raises(KeyError, match="'class': without a label_key it needs the clean image 'label', found none"):
+        train_without_label(System(supervised=False), data)
+    # The trainer does not take it as the target of its own loss, but the batch has it.
+    train_without_label(System(supervised=False), batches(3))

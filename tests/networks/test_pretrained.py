@@ -1,4 +1,4 @@
-"""Weights from elsewhere: torchvision ResNets and SRGAN-PyTorch's SRResNet, by value and by function."""
+"""Weights from elsewhere: torchvision ResNets, by value and by function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shared.errors import InputError
-from shared.networks import SRResNet, load_imagenet_resnet, load_srresnet
+from shared.networks import SRResNet, load_imagenet_resnet
 
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 MONAI: dict[int, Callable[..., ResNet]] = {18: resnet18, 50: resnet50, 101: resnet101}
@@ -178,8 +178,8 @@ def test_other_strides_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFi
         (101, lambda: _torchvision(50), "not in the file, first layer3.6"),
         (18, lambda: SRResNet(3, 3, 2, 8).state_dict(), "0 of the network's 122 tensors fit"),
         (18, lambda: {"epoch": 3, "optimizer": {}}, "expected a dict of named tensors, found keys epoch, optimizer"),
-        (18, lambda: torch.zeros(3), "expected a dict of named tensors, found Tensor"),
-        (18, dict, "expected a dict of named tensors, found"),
+        (18, lambda: torch.zeros(3), "found Tensor, expected a dictionary of states"),
+        (18, dict, "expected a dict of named tensors, found nothing"),
     ],
 )
 def test_weights_of_another_network_are_refused(
@@ -194,73 +194,14 @@ def test_weights_of_another_network_are_refused(
 
 def test_missing_and_unreadable_files_are_named(tmp_path: Path) -> None:
     network = _network(18)
-    with pytest.raises(InputError, match="nothing.pth: no such file"):
+    with pytest.raises(InputError, match="nothing.pth: no such file; expected a state dict"):
         load_imagenet_resnet(network, tmp_path / "nothing.pth")
     (tmp_path / "text.pth").write_text("not weights")
-    with pytest.raises(InputError, match="text.pth: not readable"):
+    with pytest.raises(InputError, match="text.pth: found no readable PyTorch state, expected a state dict"):
         load_imagenet_resnet(network, tmp_path / "text.pth")
     whole = _saved(_torchvision(18), tmp_path).read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="cut.pth: not readable"):
+    with pytest.raises(InputError, match="cut.pth: found no readable PyTorch state"):
         load_imagenet_resnet(network, tmp_path / "cut.pth")
     with pytest.raises(InputError, match="network must be a MONAI ResNet .* found BasicUNet"):
         load_imagenet_resnet(BasicUNet(spatial_dims=2), tmp_path / "text.pth")
-
-
-def _srgan_pytorch(stages: int, first: str = "conv1", blocks: int = 3, width: int = 8) -> dict[str, Tensor]:
-    """Names and shapes of the SRResNet weights of SRGAN-PyTorch (model.py, class SRResNet), with random values."""
-    torch.manual_seed(stages)
-    second, third = first.replace("1", "2"), first.replace("1", "3")
-    state = {f"{first}.0.weight": _random(width, 3, 9, 9), f"{first}.0.bias": _random(width)}
-    state[f"{first}.1.weight"] = torch.tensor([0.3])
-    for block in range(blocks):
-        name = f"trunk.{block}.rcb"
-        state[f"{name}.0.weight"] = _random(width, width, 3, 3)
-        state.update(_norm(f"{name}.1", width))
-        state[f"{name}.2.weight"] = torch.tensor([0.1 * block])
-        state[f"{name}.3.weight"] = _random(width, width, 3, 3)
-        state.update(_norm(f"{name}.4", width))
-    state[f"{second}.0.weight"] = _random(width, width, 3, 3)
-    state.update(_norm(f"{second}.1", width))
-    for stage in range(stages):
-        name = f"upsampling.{stage}.upsample_block"
-        state[f"{name}.0.weight"] = _random(4 * width, width, 3, 3)
-        state[f"{name}.0.bias"] = _random(4 * width)
-        state[f"{name}.2.weight"] = torch.tensor([0.2])
-    return {**state, f"{third}.weight": _random(3, width, 9, 9), f"{third}.bias": _random(3)}
-
-
-@pytest.mark.parametrize(("stages", "first"), [(1, "conv1"), (2, "conv1"), (2, "conv_block1")])
-def test_srgan_pytorch_weights_fill_the_network(stages: int, first: str, tmp_path: Path) -> None:
-    state = _srgan_pytorch(stages, first)
-    network = SRResNet(3, 3, num_blocks=3, features=8, upscale_factor=2**stages).eval()
-    report = load_srresnet(network, _saved({"state_dict": {"_orig_mod." + k: v for k, v in state.items()}}, tmp_path))
-    assert len(report.matched) == len(state) == len(network.state_dict())
-    # Both list their modules in the order of the computation.
-    for (key, value), (name, expected) in zip(network.state_dict().items(), state.items(), strict=True):
-        assert torch.equal(value, expected), (key, name)
-    assert network(torch.rand(1, 3, 8, 6)).shape == (1, 3, 8 * 2**stages, 6 * 2**stages)
-
-
-def test_srresnet_of_other_depth_or_names_is_refused(tmp_path: Path) -> None:
-    path = _saved({**_srgan_pytorch(1), "n_averaged": torch.tensor(3)}, tmp_path)
-    report = load_srresnet(SRResNet(3, 3, num_blocks=3, features=8, upscale_factor=2), path)
-    assert report.skipped == {"n_averaged": "no entry of key_map matches"}
-    with pytest.raises(InputError, match="that the network does not have, first blocks.2"):
-        load_srresnet(SRResNet(3, 3, num_blocks=2, features=8, upscale_factor=2), path)
-    with pytest.raises(InputError, match="not in the file, first upsampling.1"):
-        load_srresnet(SRResNet(3, 3, num_blocks=3, features=8, upscale_factor=4), path)
-    with pytest.raises(InputError, match="0 of the network's"):
-        load_srresnet(SRResNet(3, 3, num_blocks=3, features=8, upscale_factor=2), path, key_map={})
-
-
-def test_own_key_map_and_own_weights_load(tmp_path: Path) -> None:
-    source = SRResNet(3, 3, num_blocks=1, features=4, upscale_factor=2)
-    twin = SRResNet(3, 3, num_blocks=1, features=4, upscale_factor=2)
-    load_srresnet(twin, _saved(source.state_dict(), tmp_path), key_map={})
-    assert torch.equal(twin.tail.weight, source.tail.weight)
-    renamed = {key.replace("tail", "last"): value for key, value in source.state_dict().items()}
-    with torch.no_grad():
-        twin.tail.weight.zero_()
-    load_srresnet(twin, _saved(renamed, tmp_path), key_map={"last": "tail", "": ""})
-    assert torch.equal(twin.tail.weight, source.tail.weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def use(handler: Any) -> Any:
+def defined_elsewhere(handler: Any) -> Any:
     """Return the handler.
 
     MONAI's check of a bundle's properties expects each entry of ``train#handlers`` to be a component, so an entry

@@ -3,11 +3,15 @@
 import json
 import logging
 import math
+import os
 from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
+from monai.bundle import ConfigParser
+from monai.data import decollate_batch
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler, from_engine
 from monai.handlers.regression_metrics import PeakSignalToNoiseRatio
@@ -15,7 +19,7 @@ from torch import nn
 
 from shared.bundle import provenance
 from shared.errors import InputError
-from shared.handlers import BestModel, GradPromHandler, LoadBestModel, NonFiniteError, ResumableCheckpoint
+from shared.handlers import GradPromHandler, LoadWeights, NonFiniteError, ResumableCheckpoint, SaveWeights
 from shared.networks import weights
 from shared.recognition.ensemble import RecognitionEnsemble
 from tests.bundles.test_resume import flat
@@ -36,8 +40,8 @@ class Training:
         self.validation = batches(2, size=1, seed=9)
         self.scores: list[float] = []
         self.biases: list[float] = []
-        ensemble = RecognitionEnsemble(self.system.tasks)
-        self.best = BestModel(str(folder), self.system.network, ensemble, origin)
+        files = {"model.pt": self.system.network, "recognition.pt": RecognitionEnsemble(self.system.tasks).networks}
+        self.best = SaveWeights(str(folder), files, origin)
         metric = PeakSignalToNoiseRatio(max_val=1.0, output_transform=from_engine(["pred", "label"]))
         self.evaluator = SupervisedEvaluator(
             device="cpu", val_data_loader=self.validation, network=self.system.network,
@@ -47,7 +51,7 @@ class Training:
         objects = {"network": self.system.network, "optimizer": self.system.optimizer, "gradprom": gate}
         checkpoint = ResumableCheckpoint(
             str(folder), "cascade", objects, resume=resume, ckpt_path=ckpt_path, evaluator=self.evaluator,
-            best_model=self.best,
+            weights=self.best,
         )
         self.trainer = SupervisedTrainer(
             device="cpu", max_epochs=len(rates), train_data_loader=batches(3, seed=seed), network=self.system.network,
@@ -66,7 +70,7 @@ class Training:
             self.scores.append(sum(-10 * math.log10(float(e)) for e in errors) / len(errors))
             self.biases.append(float(self.system.network[0].bias[0].detach()))
 
-        self.load = LoadBestModel(str(folder), self.system.network, ensemble, "bundles/x")
+        self.load = LoadWeights(str(folder), files, "bundles/x")
 
     def run(self) -> "Training":
         self.trainer.run()
@@ -92,7 +96,7 @@ def kept(folder: Path) -> float:
     return float(weights.read(folder / "model.pt")["0.bias"][0])
 
 
-def test_best_model_keeps_the_best_epoch(tmp_path):
+def test_the_best_epoch_is_kept(tmp_path):
     """Oracle: PSNR by hand, and the weights at the end of each epoch; the last epoch is worse than the one before."""
     training = Training(tmp_path, [0.05, 0.05, -0.2]).run()
     assert training.scores[1] > max(training.scores[0], training.scores[2]) + 0.01
@@ -111,7 +115,7 @@ def test_a_fresh_run_moves_what_an_earlier_one_left_aside(tmp_path, caplog):
     (tmp_path / "notes.txt").write_text("mine")
     first = contents(tmp_path)
     second = Training(tmp_path, [0.05], seed=1)
-    with caplog.at_level(logging.INFO, "shared.handlers.best_model"):
+    with caplog.at_level(logging.INFO, "shared.handlers.saving_weights"):
         second.run()
     assert f"what an earlier run wrote here is now in {tmp_path / 'earlier-1'}" in caplog.text
     moved = contents(tmp_path / "earlier-1")
@@ -289,17 +293,178 @@ def test_weights_that_are_not_finite_are_written_nowhere(tmp_path, where):
     assert contents(tmp_path) == before
 
 
-def test_provenance_of_a_crash_in_between_does_not_pass_for_older_weights(tmp_path, monkeypatch):
-    training = Training(tmp_path, [0.05, 0.05])
-    saved = weights.save
+@pytest.mark.parametrize("moment", ["while it writes", "while files take their places"])
+def test_a_failure_replaces_no_file_or_leaves_a_provenance_that_does_not_pass_for_older_weights(
+    tmp_path, monkeypatch, moment
+):
+    """The second epoch's recognition.pt cannot be written, or not take its place."""
+    Training(tmp_path, [0.05]).run()
+    before = contents(tmp_path)
+    training = Training(tmp_path, [0.05, 0.05], resume=True)
+    module, name = (torch, "save") if moment == "while it writes" else (os, "replace")
+    original = getattr(module, name)
 
-    def fail(content, path):
-        if Path(path).name == "model.pt" and training.trainer.state.epoch == 2:
-            raise OSError("disk full")
-        saved(content, path)
+    def fail(source, target, **options):
+        if Path(target).name.endswith("recognition.pt"):
+            raise OSError(28, "No space left on device")
+        original(source, target, **options)
 
-    monkeypatch.setattr(weights, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(module, name, fail)
+    with pytest.raises(InputError, match=rf"^{tmp_path}: weights cannot be written: No space left on device$"):
         training.run()
-    assert provenance.read(tmp_path)["best_validation"]["epoch"] == 2
-    assert kept(tmp_path) == training.biases[0]
+    after = contents(tmp_path)
+    changed = {name for name in before if after[name] != before[name]}
+    assert after.keys() == before.keys()
+    assert changed == (set() if moment == "while it writes" else {"provenance.json", "model.pt"})
+    if changed:
+        assert provenance.read(tmp_path)["best_validation"]["epoch"] == 2
+
+
+class Last:
+    """A run without validation that keeps the last weights of two networks and of an average."""
+
+    def __init__(self, folder: Path, epochs=2, resume=False, listed=True, stage="only", stages=("only",)):
+        self.system = System(kinds=("class", "mask"))
+        average = EMAHandler(self.system.network, momentum=0.5)
+        self.average = average.ema_model
+        self.tasks = {task.name: task.network for task in self.system.tasks}
+        self.files = {"model.pt": self.average, "recognition.pt": self.tasks, "discriminator.pt": None}
+        self.keeps = SaveWeights(str(folder), self.files, ORIGIN, "last")
+        checkpoint = ResumableCheckpoint(
+            str(folder), stage, {"network": self.system.network, "average": self.average}, stages, resume,
+            weights=self.keeps,
+        )
+        self.trainer = SupervisedTrainer(
+            device="cpu", max_epochs=epochs, train_data_loader=batches(3), network=self.system.network,
+            optimizer=self.system.optimizer, loss_function=nn.MSELoss(),
+            train_handlers=[*([self.keeps] if listed else []), checkpoint],
+        )
+        average.attach(self.trainer)
+
+
+def test_the_last_weights_of_any_set_of_networks(tmp_path):
+    """Without validation; a network that the run has not is passed over, but an earlier run's is moved aside."""
+    (tmp_path / "discriminator.pt").write_text("old")
+    training = Last(tmp_path)
+    training.trainer.run()
+    assert contents(tmp_path).keys() == FILES
+    assert (tmp_path / "earlier-1" / "discriminator.pt").read_text() == "old"
+    assert json.loads((tmp_path / "provenance.json").read_text()) == ORIGIN
+    assert kept(tmp_path) == float(training.average[0].bias[0]) != float(training.system.network[0].bias[0])
+    other = Last(tmp_path / "other")
+    for network in (other.average, *other.tasks.values()):
+        for parameter in network.parameters():
+            parameter.data.zero_()
+    LoadWeights(str(tmp_path), {**other.files, "provenance.json": None})()
+    LoadWeights(str(tmp_path), {"recognition.pt": nn.ModuleDict({"mask": other.tasks["mask"]})})()
+    for name, network in {"": other.average, **other.tasks}.items():
+        expected = training.tasks[name] if name else training.average
+        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), expected.parameters(), strict=True))
+
+
+def test_a_run_that_keeps_the_last_weights_goes_on_and_ends_with_those_of_an_undisturbed_run(tmp_path):
+    Last(tmp_path / "whole", 3).trainer.run()
+    Last(tmp_path / "broken", 2).trainer.run()
+    Last(tmp_path / "broken", 3, resume=True).trainer.run()
+    assert state(tmp_path / "broken" / "model.pt") == state(tmp_path / "whole" / "model.pt")
+    before = values(tmp_path / "broken")
+    Last(tmp_path / "broken", 3, resume=True).trainer.run()
+    assert values(tmp_path / "broken") == before
+
+
+def test_last_weights_that_are_not_finite_are_written_nowhere(tmp_path):
+    training = Last(tmp_path)
+    training.tasks["mask"][-1].bias.data[0] = math.inf
+    with pytest.raises(NonFiniteError, match="recognition.pt.mask.2.bias: found a weight that is not finite, after ep"):
+        training.trainer.run()
+    assert contents(tmp_path).keys() == {"checkpoint.pt"}
+
+
+def test_last_weights_that_nobody_writes(tmp_path):
+    with pytest.raises(ValueError, match="expected it among the trainer's handlers, before the checkpoint"):
+        Last(tmp_path, listed=False).trainer.run()
+
+
+def test_last_weights_are_not_those_of_a_stage_that_was_not_restored(tmp_path):
+    stages = ("first", "second")
+    Last(tmp_path / "a", stage="second", stages=stages).trainer.run()
+    before = contents(tmp_path / "a")
+    with pytest.raises(InputError, match="found a checkpoint of stage 'second', expected one of 'first'"):
+        Last(tmp_path / "a", stage="first", stages=stages, resume=True).trainer.run()
+    assert contents(tmp_path / "a") == before
+
+
+def test_weights_of_part_of_the_networks_stay_apart_from_others(tmp_path):
+    files = {"recognition.pt": RecognitionEnsemble(System().tasks).networks}
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(InputError, match=r"model\.pt: found an enhancement network, which recognition\.pt alone must "
+                       "not be mixed with; give another folder by --ckpt_dir"):
+        SaveWeights(str(tmp_path), files, ORIGIN, "last")
+    (tmp_path / "model.pt").unlink()
+    (tmp_path / "recognition.pt").touch()
+    provenance.write_json({"phantom": False}, tmp_path / "provenance.json")
+    with pytest.raises(InputError, match=r"recognition\.pt: found weights trained on real data"):
+        SaveWeights(str(tmp_path), files, ORIGIN, "last")
+    SaveWeights(str(tmp_path), files, {"phantom": False}, "last")
+
+
+def test_arguments_that_nobody_could_mean(tmp_path):
+    with pytest.raises(ValueError, match="keep: expected one of .*'best', 'last'.*, found 'all'"):
+        SaveWeights(str(tmp_path), {"model.pt": nn.Linear(1, 1)}, ORIGIN, "all")
+    with pytest.raises(ValueError, match="files: expected at least one, found none"):
+        SaveWeights(str(tmp_path), {}, ORIGIN)
+
+
+def test_missing_weights_name_a_command_or_what_else_to_do(tmp_path):
+    files = {"model.pt": nn.Linear(1, 1)}
+    with pytest.raises(InputError, match=r"model.pt: no such file; .*training --config_file bundles/x/configs/train"):
+        LoadWeights(str(tmp_path), files, "bundles/x")()
+    with pytest.raises(InputError, match="model.pt: no such file; run training with the same overlays first"):
+        LoadWeights(str(tmp_path), files)()
+
+
+def test_both_are_written_in_a_configuration(tmp_path):
+    """File names hold a point, which must not be read as part of an id; the same networks are meant in both."""
+    parser = ConfigParser({
+        "network": {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1},
+        "files": {"model.pt": "@network", "recognition.pt": {"class": "@network"}, "discriminator.pt": None},
+        "save": {"_target_": "shared.handlers.SaveWeights", "folder": str(tmp_path), "files": "@files",
+                 "origin": {"phantom": True}, "keep": "last"},
+        "load": {"_target_": "shared.handlers.LoadWeights", "folder": str(tmp_path), "files": "@files"},
+    })
+    save, load, network = (parser.get_parsed_content(name) for name in ("save", "load", "network"))
+    save(Engine(lambda engine, batch: None))
+    before = float(network.weight.detach())
+    network.weight.data.add_(1)
+    load()
+    assert float(network.weight.detach()) == before
+    assert contents(tmp_path).keys() == FILES - {"checkpoint.pt"}
+
+
+class ImageAndNoise(nn.Module):
+    """Gives two images; the second is not finite where the input is negative."""
+
+    def forward(self, image):
+        return {"image": image, "noise": image.clamp(min=-1).add(1).log()}
+
+
+@pytest.mark.parametrize("decollate", [True, False])
+def test_of_a_prediction_of_several_images_all_have_to_be_finite(tmp_path, caplog, decollate):
+    data = [{"image": torch.ones(2, 1, 2, 2), "label": torch.zeros(2, 1, 2, 2), "id": ["a", "b"]}]
+
+    def images(output):
+        items = output if isinstance(output, list) else decollate_batch(output)
+        return [item["pred"]["image"] for item in items], [item["label"] for item in items]
+
+    evaluator = SupervisedEvaluator(
+        device="cpu", val_data_loader=data, network=ImageAndNoise(), decollate=decollate,
+        key_val_metric={"psnr": PeakSignalToNoiseRatio(max_val=1.0, output_transform=images)},
+        val_handlers=[SaveWeights(str(tmp_path), {"model.pt": nn.Linear(1, 1)}, ORIGIN)],
+    )
+    data[0]["image"][1] = -1.0
+    evaluator.run(1)
+    assert caplog.messages[-1] == "validation of epoch 1 does not count: enhanced images are not finite: b"
+    assert not (tmp_path / "model.pt").exists()
+    data[0]["image"][1] = 0.5
+    evaluator.run(2)
+    assert (tmp_path / "model.pt").exists()
