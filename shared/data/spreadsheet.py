@@ -1,36 +1,33 @@
-"""Read the first sheet of an .xlsx workbook, which is a zip of XML files, without a package for it."""
+"""Read the first sheet of an .xlsx workbook, by openpyxl."""
 
 from __future__ import annotations
 
-import re
-import zipfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
+
+from openpyxl import load_workbook
 
 from shared.data.folders import in_words, other_separator
 from shared.errors import InputError
-
-_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
 def read_sheet(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read the named columns of a workbook's first sheet as stripped text; its first row holds their names.
 
-    Shared, inline and rich text are read; a cell that a row leaves out is "". Rows with none of the columns are
-    left out. Dates and formats are not interpreted: a number is the text that the file stores.
+    A cell that a row leaves out is "". Rows with none of the columns are left out. A number is the text that the file
+    stores, a date the text of its day and time.
 
     Raises:
         InputError: unreadable, a column is missing, or all columns lie in one.
     """
     try:
-        with zipfile.ZipFile(path) as workbook:
-            rows = _rows(workbook)
-    # A broken archive or XML raises one of many kinds; a part that is missing is a KeyError.
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, ElementTree.ParseError, LookupError, ValueError) as err:
+        rows = _rows(path)
+    # By what is wrong with the archive or the XML, openpyxl lets through exceptions of many kinds.
+    except Exception as err:
         raise InputError(f"'{path}' cannot be read as an .xlsx workbook: {err}") from err
-    header = {name: column for column, name in rows[0].items()} if rows else {}
+    header = {name: place for place, name in enumerate(rows[0]) if name} if rows else {}
     missing = [column for column in columns if column not in header]
     for name in header if missing else ():
         found = "," if all(column in name for column in missing) and "," in name else other_separator(name, missing)
@@ -40,42 +37,23 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             )
     if missing:
         raise InputError(f"'{path}' has no column {', '.join(missing)}; found: {', '.join(header) or 'nothing'}")
-    table = [{name: row.get(header[name], "") for name in columns} for row in rows[1:]]
+    table = [{name: _cell(row, header[name]) for name in columns} for row in rows[1:]]
     return [row for row in table if any(row.values())]
 
 
-def _rows(workbook: zipfile.ZipFile) -> list[dict[str, str]]:
-    """Rows as column letters to text."""
-    strings: list[str] = []
-    if "xl/sharedStrings.xml" in workbook.namelist():
-        strings = [_text(item) for item in _parse(workbook, "xl/sharedStrings.xml").iter(f"{_MAIN}si")]
-    rows = []
-    for row in _parse(workbook, _first_sheet(workbook)).iter(f"{_MAIN}row"):
-        cells = {}
-        for cell in row.iter(f"{_MAIN}c"):
-            value = _text(cell) if cell.get("t") == "inlineStr" else cell.findtext(f"{_MAIN}v", "")
-            text = strings[int(value)] if cell.get("t") == "s" else value
-            if text.strip():
-                cells[re.sub(r"\d", "", cell.attrib["r"])] = text.strip()
-        rows.append(cells)
-    return rows
+def _rows(path: Path) -> list[list[str]]:
+    """The text of all cells, the first row the first one that the file has."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        # A workbook without styles, or with extensions, has its text all the same.
+        warnings.filterwarnings("ignore", module="openpyxl")
+        workbook = load_workbook(file, read_only=True, data_only=True)
+        if not workbook.worksheets:
+            raise LookupError("it has no sheet")
+        sheet: Any = workbook.worksheets[0]
+        # Programs leave a size in the file that does not hold; openpyxl would believe it.
+        sheet.reset_dimensions()
+        return [["" if value is None else str(value).strip() for value in row] for row in sheet.values]
 
 
-def _first_sheet(workbook: zipfile.ZipFile) -> str:
-    """Name of the archive's part that holds the first sheet."""
-    sheet = next(_parse(workbook, "xl/workbook.xml").iter(f"{_MAIN}sheet"), None)
-    for relation in _parse(workbook, "xl/_rels/workbook.xml.rels"):
-        if sheet is not None and relation.get("Id") == sheet.get(_RELATION):
-            target = relation.attrib["Target"]
-            return target[1:] if target.startswith("/") else f"xl/{target}"
-    raise LookupError("it has no sheet")
-
-
-def _parse(workbook: zipfile.ZipFile, name: str) -> ElementTree.Element:
-    return ElementTree.fromstring(workbook.read(name))
-
-
-def _text(element: ElementTree.Element) -> str:
-    """All text of an entry, whose runs may have fonts of their own; phonetic hints (rPh) are no text."""
-    runs = [element, *element.findall(f"{_MAIN}is"), *element.findall(f".//{_MAIN}r")]
-    return "".join(run.findtext(f"{_MAIN}t", "") for run in runs)
+def _cell(row: Sequence[str], place: int) -> str:
+    return row[place] if place < len(row) else ""

@@ -1,5 +1,6 @@
 """Metrics of image quality and of recognition, as the tables report them."""
 
+from shared.metrics.image_metric import PSNR, SSIM, ImageMetric
 from shared.metrics.image_quality import psnr, ssim
 from shared.metrics.recognition import (
     accuracy,
@@ -9,4 +10,15 @@ from shared.metrics.recognition import (
     mean_iou,
 )
 
-__all__ = ["accuracy", "balanced_accuracy", "confusion_matrix", "majority_baseline", "mean_iou", "psnr", "ssim"]
+__all__ = [
+    "PSNR",
+    "SSIM",
+    "ImageMetric",
+    "accuracy",
+    "balanced_accuracy",
+    "confusion_matrix",
+    "majority_baseline",
+    "mean_iou",
+    "psnr",
+    "ssim",
+]

@@ -1,9 +1,10 @@
-"""Metrics of diagnosis and segmentation, all from one confusion matrix."""
+"""Metrics of diagnosis and segmentation, all from one confusion matrix, by scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from sklearn.metrics import accuracy_score, jaccard_score, recall_score
 
 
 def confusion_matrix(target: torch.Tensor, prediction: torch.Tensor, num_classes: int) -> np.ndarray:
@@ -48,8 +49,8 @@ def accuracy(matrix: np.ndarray) -> float:
     Raises:
         ValueError: when the matrix is not square or counts nothing.
     """
-    counts = _checked(matrix)
-    return float(np.trace(counts) / counts.sum())
+    targets, predictions, counts = _pairs(matrix)
+    return float(accuracy_score(targets, predictions, sample_weight=counts))
 
 
 def balanced_accuracy(matrix: np.ndarray) -> float:
@@ -61,10 +62,11 @@ def balanced_accuracy(matrix: np.ndarray) -> float:
     Raises:
         ValueError: when the matrix is not square or counts nothing.
     """
-    counts = _checked(matrix)
-    targets = counts.sum(axis=1)
-    present = targets > 0
-    return float(np.mean(np.diag(counts)[present] / targets[present]))
+    targets, predictions, counts = _pairs(matrix)
+    # scikit-learn's balanced_accuracy_score is the same, and warns of classes that are predicted alone.
+    return float(
+        recall_score(targets, predictions, labels=np.unique(targets), average="macro", sample_weight=counts)
+    )
 
 
 def majority_baseline(matrix: np.ndarray) -> float:
@@ -76,8 +78,8 @@ def majority_baseline(matrix: np.ndarray) -> float:
     Raises:
         ValueError: when the matrix is not square or counts nothing.
     """
-    counts = _checked(matrix)
-    return float(counts.sum(axis=1).max() / counts.sum())
+    targets, _, counts = _pairs(matrix)
+    return float(np.bincount(targets, counts).max() / counts.sum())
 
 
 def mean_iou(matrix: np.ndarray) -> float:
@@ -92,17 +94,20 @@ def mean_iou(matrix: np.ndarray) -> float:
     Raises:
         ValueError: when the matrix is not square or counts nothing.
     """
-    counts = _checked(matrix)
-    intersection = np.diag(counts)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - intersection
-    present = union > 0
-    return float(np.mean(intersection[present] / union[present]))
+    targets, predictions, counts = _pairs(matrix)
+    return float(jaccard_score(targets, predictions, average="macro", sample_weight=counts))
 
 
-def _checked(matrix: np.ndarray) -> np.ndarray:
+def _pairs(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs of target and predicted class that occur, and how often, as scikit-learn takes them.
+
+    Raises:
+        ValueError: when the matrix is not square or counts nothing.
+    """
     counts = np.asarray(matrix, dtype=np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise ValueError(f"matrix must be a square confusion matrix, found shape {counts.shape}")
     if counts.sum() == 0:
         raise ValueError("matrix must count at least one prediction, found none")
-    return counts
+    targets, predictions = np.nonzero(counts)
+    return targets, predictions, counts[targets, predictions]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ from monai.data import decollate_batch
 from shared.distributed import rank
 from shared.errors import InputError
 from shared.files import make_folder, write_atomically
-from shared.metrics import psnr, ssim
-from shared.metrics.image_quality import BORDER
+from shared.metrics import ImageMetric
 from shared.recognition import RecognitionTask
+from shared.reporting.evaluation_panel import PanelRow, SpreadSample, check_orientation, draw_panel
 from shared.reporting.images import enlarged, plain
-from shared.reporting.panel import PanelRow, SpreadSample, check_orientation, draw_panel
+from shared.reporting.quality import STANDARD_METRICS, Baseline, captions, check_metrics, measure, run_baselines
 from shared.reporting.recognition import recognise
-from shared.reporting.rows import ImageRow, Recognition, gather
+from shared.reporting.rows import ImageRow, gather
 from shared.reporting.summary import finite_or_none, summarise
-from shared.reporting.tables import per_image_csv, quality_table, recognition_table
+from shared.reporting.tables import excluded_lines, per_image_csv, quality_table, recognition_table, stability_table
 
 VERSIONS = ("degraded", "enhanced", "clean")
 
@@ -36,35 +36,44 @@ class EnhancementReport:
     `per_image.csv`, `summary.json` (in which null stands for the infinite PSNR of equal images) and `panel.png`,
     logs the closing tables, and publishes the summary as `engine.state.<name>`.
 
-    PSNR and SSIM are taken on images clamped to [0, 1]; recognition networks see the images as they are, as in
-    training. A degraded image smaller than the clean one (super-resolution) is enlarged by bicubic interpolation
-    first, for metrics, baselines, recognition and panel alike. In a distributed evaluation the rows of all ranks
-    are brought together, and images repeated by the sampler count once; rank 0 alone writes.
+    PSNR and SSIM are taken on images clamped to [0, 1]; recognition networks and other metrics see the images as they
+    are, as in training. A degraded image smaller than the clean one (super-resolution) is enlarged by bicubic
+    interpolation first, for metrics, recognition and panel alike. Without clean images (unpaired data) the metrics
+    must be such as need none, and the enhanced image gives the size. An image on which a metric is not defined (NaN)
+    is excluded from it and counted. In a distributed evaluation the rows of all ranks are brought together, and
+    images repeated by the sampler count once; rank 0 alone writes.
 
     Args:
         output_dir: folder of the files.
         tasks: recognition tasks to evaluate on the degraded, enhanced and clean image against the batch's `class`
             (diagnosis) or `mask` [1, H, W] (segmentation); a task without ground truth in the batch is left out.
-        baselines: other methods to compare with, by name: functions of the degraded image [C, H, W] to an image of
-            that shape. The names appear in files and tables.
+        baselines: other methods to compare with, by name: functions of the degraded image [C, h, w], as the network
+            sees it, to an enhanced image. One of the size [h, w] is enlarged like the degraded image; else it must
+            have the size of the clean one. The names appear in files and tables.
         run: what the summary says about the run (data, seed, device, versions, command); must fit into JSON.
         panel_rows: number of images on the panel, spread over the test set; 0 for no panel.
         orientation: how images lie on the panel, see `draw_panel`.
         id_key: batch key of the image's identity, unique in the test set.
         group_key: batch key of the patient or lesion; the id where it is missing.
-        region_key: batch key of an optional region [1, H, W] (> 0.5 is inside), for PSNR and SSIM inside it.
+        region_key: batch key of an optional region [1, H, W] (> 0.5 is inside), for PSNR, SSIM and other metrics of
+            a region inside it.
         name: attribute of `engine.state` that receives the summary.
+        metrics: metrics of image quality by name, see :class:`~shared.metrics.ImageMetric`; each says itself whether
+            it needs the clean image. The names appear in files, and in tables where the metric has no heading.
+        stability: whether summary and tables also tell how much each metric varies over the test images: mean,
+            variance and standard deviation (of a population), minimum, maximum and range.
 
     Raises:
         InputError: on arguments outside these rules; during the evaluation on images without id, of shapes that do
-            not match, or with values that are not finite, and on an empty test set.
+            not match, with values that are not finite, or without the clean image or mask that a metric needs, and
+            on an empty test set.
     """
 
     def __init__(
         self,
         output_dir: str | Path,
         tasks: Sequence[RecognitionTask] = (),
-        baselines: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] | None = None,
+        baselines: Mapping[str, Baseline] | None = None,
         run: Mapping[str, Any] | None = None,
         panel_rows: int = 3,
         orientation: str = "yx",
@@ -72,8 +81,11 @@ class EnhancementReport:
         group_key: str = "group",
         region_key: str = "region",
         name: str = "report",
+        metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
+        stability: bool = False,
     ) -> None:
         check_orientation(orientation)
+        check_metrics(metrics)
         if panel_rows < 0:
             raise InputError(f"panel_rows of EnhancementReport must be >= 0, found {panel_rows!r}")
         names = [task.name for task in tasks]
@@ -84,6 +96,8 @@ class EnhancementReport:
         self.output_dir = Path(output_dir)
         self.tasks = tuple(tasks)
         self.baselines = dict(baselines or {})
+        self.metrics = dict(metrics)
+        self.stability = stability
         self.run = dict(run or {})
         self.panel_rows = panel_rows
         self.orientation = orientation
@@ -121,52 +135,39 @@ class EnhancementReport:
             raise InputError(f"each test image needs the key {self.id_key!r}, found {sorted(map(str, item))}")
         identity = str(item[self.id_key])
         try:
-            clean, enhanced = plain(images["label"]), plain(images["pred"])
-            degraded = enlarged(plain(images["image"]), clean)
-            quality = self._quality(degraded, enhanced, clean, item.get(self.region_key))
-            recognition = self._recognition(degraded, enhanced, clean, item)
+            versions, quality = self._quality(images, item)
+            recognition = {task.name: recognise(task, versions, item) for task in self.tasks}
         except ValueError as err:
             raise InputError(f"test image {identity!r}: {err}") from err
-        row = ImageRow(identity, str(item.get(self.group_key, identity)), quality, recognition)
-        self._rows.append(row)
+        answers = {name: answer for name, answer in recognition.items() if answer is not None}
+        self._rows.append(ImageRow(identity, str(item.get(self.group_key, identity)), quality, answers))
         if self._sample.wants_next():
             mask = item.get("mask")
             self._sample.add(
                 PanelRow(
                     identity,
-                    degraded.cpu(),
-                    enhanced.cpu(),
-                    clean.cpu(),
-                    degraded_caption=_caption(quality["degraded"]),
-                    enhanced_caption=_caption(quality["enhanced"]),
+                    {name: image.cpu() for name, image in versions.items()},
+                    {name: captions(self.metrics, quality[name]) for name in ("degraded", "enhanced")},
                     mask=None if mask is None else plain(mask).cpu(),
                 )
             )
 
     def _quality(
-        self, degraded: torch.Tensor, enhanced: torch.Tensor, clean: torch.Tensor, region: torch.Tensor | None
-    ) -> dict[str, dict[str, float]]:
-        versions = {"degraded": degraded}
-        versions |= {name: plain(method(degraded)).to(clean.device) for name, method in self.baselines.items()}
-        versions["enhanced"] = enhanced
-        quality = {name: _compare(name, image, clean) for name, image in versions.items()}
-        # A slice at the edge of a body may have a region too small for a single window: no value rather than a crash.
-        if region is not None and (plain(region)[..., BORDER:-BORDER, BORDER:-BORDER] > 0.5).any():
-            for name, image in versions.items():
-                inside = _compare(name, image, clean, region)
-                quality[name] |= {f"{metric}_region": value for metric, value in inside.items()}
-        return quality
-
-    def _recognition(
-        self, degraded: torch.Tensor, enhanced: torch.Tensor, clean: torch.Tensor, item: Mapping[str, Any]
-    ) -> dict[str, Recognition]:
-        versions = dict(zip(VERSIONS, (degraded, enhanced, clean), strict=True))
-        answers = {task.name: recognise(task, versions, item) for task in self.tasks}
-        return {name: answer for name, answer in answers.items() if answer is not None}
+        self, images: Mapping[str, Any], item: Mapping[str, Any]
+    ) -> tuple[dict[str, torch.Tensor], dict[str, dict[str, float]]]:
+        """Return the versions of an image at one size, and the values of all methods."""
+        clean = None if images.get("label") is None else plain(images["label"])
+        enhanced, own = plain(images["pred"]), plain(images["image"])
+        like = enhanced if clean is None else clean
+        degraded = enlarged(own, like)
+        methods = {"degraded": degraded, **run_baselines(self.baselines, own, like), "enhanced": enhanced}
+        quality = measure(self.metrics, methods, clean, item, item.get(self.region_key))
+        versions = {"degraded": degraded, "enhanced": enhanced}
+        return versions if clean is None else {**versions, "clean": clean}, quality
 
     def _finish(self, engine: Engine) -> None:
         rows = gather(self._rows)
-        summary = summarise(rows)
+        summary = summarise(rows, self.stability)
         setattr(engine.state, self.name, summary)
         if rank() > 0:
             return
@@ -182,7 +183,12 @@ class EnhancementReport:
 
     def _log(self, summary: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
         images, groups = summary["number_of_images"], summary["number_of_groups"]
-        blocks = [f"Test set: {images} images of {groups} groups", quality_table(summary["image_quality"])]
+        table = quality_table(summary["image_quality"], self.metrics)
+        blocks = [f"Test set: {images} images of {groups} groups", table]
+        if self.stability:
+            blocks.append(stability_table(summary["stability"], self.metrics))
+        if "excluded" in summary:
+            blocks.append("\n".join(excluded_lines(summary["excluded"], self.metrics)))
         if summary["recognition"]:
             blocks.append(recognition_table(summary["recognition"]))
         for task in self.tasks:
@@ -190,16 +196,3 @@ class EnhancementReport:
                 blocks.append(f"Recognition task {task.name!r} was left out: the test set has no ground truth for it.")
         blocks.append("Written: " + ", ".join(str(self.output_dir / file) for file in files))
         self.logger.info("\n\n".join(blocks))
-
-
-def _compare(
-    name: str, image: torch.Tensor, clean: torch.Tensor, region: torch.Tensor | None = None
-) -> dict[str, float]:
-    try:
-        return {"psnr": psnr(image, clean, mask=region), "ssim": ssim(image, clean, mask=region)}
-    except ValueError as err:
-        raise ValueError(f"{name}: {err}") from err
-
-
-def _caption(values: Mapping[str, float]) -> str:
-    return f"{values['psnr']:.2f} dB, SSIM {values['ssim']:.3f}"

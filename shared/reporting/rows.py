@@ -16,8 +16,8 @@ from shared.errors import InputError
 class Recognition:
     """The answers of one recognition task on the versions of one image.
 
-    `confusion` holds a matrix [K, K] for each version (degraded, enhanced, clean); `classes` holds the class index
-    of the target and of each version for a diagnosis, and is empty for a segmentation.
+    `confusion` holds a matrix [K, K] for each version (degraded, enhanced, and clean where there is one); `classes`
+    holds the class index of the target and of each version for a diagnosis, and is empty for a segmentation.
     """
 
     kind: str
@@ -29,8 +29,9 @@ class Recognition:
 class ImageRow:
     """Everything measured on one test image.
 
-    `quality` maps a version (degraded, a baseline's name, enhanced) to its values: psnr in dB, ssim, and where
-    there is a region psnr_region and ssim_region. `recognition` maps a task's name to its answers.
+    `quality` maps a version (degraded, a baseline's name, enhanced) to its values by the name of the metric, with
+    `_region` at the end of those of a region; NaN where the metric is not defined on the image. `recognition` maps a
+    task's name to its answers.
     """
 
     id: str

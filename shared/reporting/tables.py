@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.files import csv_lines
-from shared.metrics import mean_iou
+from shared.metrics import ImageMetric, mean_iou
+from shared.metrics.image_metric import REGION
+from shared.reporting.quality import STANDARD_METRICS
 from shared.reporting.rows import ImageRow
-from shared.reporting.summary import metrics_of, tasks_of, versions_of
+from shared.reporting.summary import STABILITY, metrics_of, tasks_of, versions_of
 
 HEADINGS = {
-    "psnr": "PSNR [dB]",
-    "ssim": "SSIM",
-    "psnr_region": "PSNR region [dB]",
-    "ssim_region": "SSIM region",
+    **{name: metric.title(name) for name, metric in STANDARD_METRICS.items()},
+    **{f"{name}{REGION}": metric.title(f"{name}{REGION}") for name, metric in STANDARD_METRICS.items()},
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "mean_iou": "mean IoU",
 }
+
+
+def text_table(rows: Sequence[Sequence[str]], numbers: bool = False, markdown: bool = False) -> str:
+    """Return rows as a table of text, columns two blanks apart.
+
+    Args:
+        rows: at least one, all of one length; the first is the header.
+        numbers: sets all columns but the first to the right, without a rule below the header.
+        markdown: gives a Markdown table instead.
+    """
+    if markdown:
+        first, *others = [f"| {' | '.join(row)} |" for row in rows]
+        return "\n".join([first, "|" + " --- |" * len(rows[0]), *others])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruled = rows if numbers else [rows[0], ["-" * width for width in widths], *rows[1:]]
+    signs = ["<", *((">" if numbers else "<") * (len(widths) - 1))]
+    return "\n".join(
+        "  ".join(f"{cell:{sign}{width}}" for cell, sign, width in zip(row, signs, widths, strict=True)).rstrip()
+        for row in ruled
+    )
 
 
 def per_image_csv(rows: Sequence[ImageRow]) -> str:
@@ -42,15 +63,43 @@ def per_image_csv(rows: Sequence[ImageRow]) -> str:
     return csv_lines(columns, [dict(zip(columns, columns, strict=True)), *lines], ("id", "group"))
 
 
-def quality_table(image_quality: Mapping[str, Mapping[str, float]]) -> str:
+def quality_table(
+    image_quality: Mapping[str, Mapping[str, float]], metrics: Mapping[str, ImageMetric] = STANDARD_METRICS
+) -> str:
     """Return the table of image quality: a line for the input, each baseline and the enhanced image."""
-    metrics = list(dict.fromkeys(name for values in image_quality.values() for name in values))
-    lines = [["", *(HEADINGS[name] for name in metrics)]]
+    names = list(dict.fromkeys(name for values in image_quality.values() for name in values))
+    lines = [["", *(_metric(metrics, name).title(name) for name in names)]]
     for version, values in image_quality.items():
-        label = "input (degraded)" if version == "degraded" else version.replace("_", " ")
-        cells = [_number(values.get(name), 2 if name.startswith("psnr") else 4) for name in metrics]
-        lines.append([label, *cells])
-    return _aligned(lines)
+        cells = [_number(values.get(name), _metric(metrics, name).digits) for name in names]
+        lines.append([_label(version), *cells])
+    return text_table(lines, numbers=True)
+
+
+def stability_table(
+    stability: Mapping[str, Mapping[str, Mapping[str, float]]],
+    metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
+) -> str:
+    """Return the table of figures over the test images: a line for each version and metric, a column per figure."""
+    lines = [["", *(figure.replace("_", " ") for figure in STABILITY)]]
+    for version, each in stability.items():
+        for name, values in each.items():
+            metric = _metric(metrics, name)
+            # Rounded like the values themselves, a variance would mostly be 0.
+            cells = [_number(values[figure], metric.digits + 2) for figure in STABILITY]
+            lines.append([f"{_label(version)}: {metric.title(name)}", *cells])
+    return text_table(lines, numbers=True)
+
+
+def excluded_lines(
+    excluded: Mapping[str, Mapping[str, int]], metrics: Mapping[str, ImageMetric] = STANDARD_METRICS
+) -> list[str]:
+    """Return a sentence for each metric and version that is not defined on some of the images."""
+    return [
+        f"{_metric(metrics, name).title(name)} of {_label(version)}: not defined on {number} "
+        f"{'image, which is' if number == 1 else 'images, which are'} left out of it."
+        for version, each in excluded.items()
+        for name, number in each.items()
+    ]
 
 
 def recognition_table(recognition: Mapping[str, Mapping[str, Any]]) -> str:
@@ -66,18 +115,20 @@ def recognition_table(recognition: Mapping[str, Mapping[str, Any]]) -> str:
             if with_baseline:
                 cells.append(_number(values.get("majority_baseline") if metric == "accuracy" else None, 4))
             lines.append([f"{task}: {HEADINGS[metric]}", *cells])
-    return _aligned(lines)
+    return text_table(lines, numbers=True)
 
 
 def _column(metric: str, version: str) -> str:
-    name = metric.removesuffix("_region")
+    name = metric.removesuffix(REGION)
     return f"{name}_{version}" + metric[len(name) :]
 
 
 def _flat(row: ImageRow) -> dict[str, Any]:
     values: dict[str, Any] = {"id": row.id, "group": row.group}
     for version, quality in row.quality.items():
-        values |= {_column(metric, version): f"{value:.6f}" for metric, value in quality.items()}
+        values |= {
+            _column(metric, version): f"{value:.6f}" for metric, value in quality.items() if not math.isnan(value)
+        }
     for task in row.recognition:
         values |= _recognition_columns(row, task)
     return values
@@ -94,9 +145,9 @@ def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
+def _label(version: str) -> str:
+    return "input (degraded)" if version == "degraded" else version.replace("_", " ")
+
+
+def _metric(metrics: Mapping[str, ImageMetric], name: str) -> ImageMetric:
+    return metrics[name.removesuffix(REGION)]

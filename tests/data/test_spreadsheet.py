@@ -1,29 +1,48 @@
+"""Workbooks as spreadsheet programs leave them, written by openpyxl or part by part."""
+
 from __future__ import annotations
 
+import datetime
+import re
+import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from openpyxl import Workbook
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 
 from shared.data.phantoms.covid_ct import write_workbook
 from shared.data.spreadsheet import read_sheet
 from shared.errors import InputError
 
-MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+def write_rows(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+    workbook = Workbook()
+    for row in rows:
+        workbook.worksheets[0].append(row)
+    workbook.save(path)
 
 
-def write_parts(path: Path, rows: str, strings: str | None = None, target: str = "worksheets/sheet1.xml") -> None:
-    """A workbook whose second listed file is its first sheet, as spreadsheet programs may leave it."""
+def write_changed(path: Path, part: str, pattern: str, text: str, shared: bool = False) -> None:
+    """A workbook with the columns name and value, in one part of which what the pattern finds is replaced.
+
+    Its texts lie in the cells, or all in one part that the cells share.
+    """
+    if shared:
+        write_workbook(path, [("name", "value"), ("a", "1.25"), ("b", "")])
+    else:
+        write_rows(path, [("name", "value"), ("a", 1.25), ("b", None)])
+    with zipfile.ZipFile(path) as workbook:
+        parts = {name: workbook.read(name).decode() for name in workbook.namelist()}
+    changed = re.sub(pattern, text, parts[part], flags=re.DOTALL)
+    assert changed != parts[part]
     with zipfile.ZipFile(path, "w") as workbook:
-        sheets = '<sheet name="b" sheetId="7" r:id="rId3"/><sheet name="a" sheetId="1" r:id="rId1"/>'
-        namespaces = f'{MAIN} xmlns:r="{RELATIONS}"'
-        workbook.writestr("xl/workbook.xml", f"<workbook {namespaces}><sheets>{sheets}</sheets></workbook>")
-        relations = f'<Relationship Id="rId1" Target="worksheets/no.xml"/><Relationship Id="rId3" Target="{target}"/>'
-        workbook.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{relations}</Relationships>")
-        workbook.writestr("xl/worksheets/sheet1.xml", f"<worksheet {MAIN}><sheetData>{rows}</sheetData></worksheet>")
-        if strings is not None:
-            workbook.writestr("xl/sharedStrings.xml", f"<sst {MAIN}>{strings}</sst>")
+        for name, content in (parts | {part: changed}).items():
+            workbook.writestr(name, content)
 
 
 def test_written_cells_come_back(tmp_path: Path) -> None:
@@ -34,35 +53,79 @@ def test_written_cells_come_back(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("target", ["worksheets/sheet1.xml", "/xl/worksheets/sheet1.xml"])
-def test_numbers_inline_and_rich_text_and_cells_left_out(tmp_path: Path, target: str) -> None:
-    strings = "<si><t>name</t></si><si><r><t>rich </t></r><r><rPr><b/></rPr><t>text</t></r><rPh><t>no</t></rPh></si>"
-    rows = (
-        '<row r="1"><c r="B1" t="s"><v>0</v></c><c r="AA1" t="inlineStr"><is><t>value</t></is></c></row>'
-        '<row r="2"><c r="AA2"><v>41</v></c></row>'
-        '<row r="3"><c r="A3"><v>9</v></c><c r="B3" t="s"><v>1</v></c><c r="C3" s="1"/></row>'
-    )
-    write_parts(tmp_path / "t.xlsx", rows, strings, target)
+def test_numbers_dates_rich_text_and_cells_left_out(tmp_path: Path) -> None:
+    workbook = Workbook()
+    sheet = workbook.worksheets[0]
+    sheet["B1"], sheet["AA1"] = "name", "value"
+    sheet["AA2"] = 41
+    sheet["A3"], sheet["C3"] = 9, 7
+    sheet["B3"] = CellRichText("rich ", TextBlock(InlineFont(b=True), "text"))
+    sheet["B7"], sheet["AA7"] = 0.1, datetime.date(2020, 3, 1)
+    workbook.create_sheet("second").append(["other"])
+    workbook.move_sheet("second", 1)
+    workbook.save(tmp_path / "t.xlsx")
     assert read_sheet(tmp_path / "t.xlsx", ("name", "value")) == [
-        {"name": "", "value": "41"}, {"name": "rich text", "value": ""},
+        {"name": "", "value": "41"},
+        {"name": "rich text", "value": ""},
+        {"name": "0.1", "value": "2020-03-01 00:00:00"},
     ]
+
+
+def test_the_first_sheet_is_the_first_one_listed(tmp_path: Path) -> None:
+    workbook = Workbook()
+    workbook.worksheets[0].append(["written first"])
+    workbook.create_sheet("listed first", 0).append(["name"])
+    workbook.worksheets[0].append(["a"])
+    workbook.save(tmp_path / "t.xlsx")
+    assert read_sheet(tmp_path / "t.xlsx", ("name",)) == [{"name": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ('<dimension ref="[^"]*"', '<dimension ref="A1"'),  # a size that does not hold
+        ("<v>1.25</v>", "<f>5/4</f><v>1.25</v>"),
+    ],
+)
+def test_wrong_sizes_and_formulas(tmp_path: Path, pattern: str, text: str) -> None:
+    write_changed(tmp_path / "t.xlsx", "xl/worksheets/sheet1.xml", pattern, text)
+    rows = read_sheet(tmp_path / "t.xlsx", ("name", "value"))
+    assert rows == [{"name": "a", "value": "1.25"}, {"name": "b", "value": ""}]
+
+
+def test_a_workbook_without_named_styles_is_read_without_a_warning(tmp_path: Path) -> None:
+    write_changed(tmp_path / "t.xlsx", "xl/styles.xml", "<cellStyles.*</cellStyles>", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = read_sheet(tmp_path / "t.xlsx", ("name",))
+    assert [row["name"] for row in rows] == ["a", "b"]
+
+
+def test_phonetic_hints_are_no_text(tmp_path: Path) -> None:
+    hinted = "<si><r><t>a</t></r><rPh sb='0' eb='1'><t>no</t></rPh></si>"
+    write_changed(tmp_path / "t.xlsx", "xl/sharedStrings.xml", "<si><t[^>]*>a</t></si>", hinted, shared=True)
+    assert [row["name"] for row in read_sheet(tmp_path / "t.xlsx", ("name",))] == ["a", "b"]
 
 
 FAULTS = {
     "text": (lambda path: path.write_text("a,b"), "cannot be read as an .xlsx workbook: File is not a zip"),
     "missing": (lambda path: None, "cannot be read as an .xlsx workbook: .*No such file"),
-    "another archive": (lambda path: zipfile.ZipFile(path, "w").close(), "xl/workbook.xml"),
+    "another archive": (lambda path: zipfile.ZipFile(path, "w").close(), "cannot be read as an .xlsx workbook"),
     "no such text": (
-        lambda path: write_parts(path, '<row r="1"><c r="A1" t="s"><v>5</v></c></row>', "<si/>"),
+        lambda path: write_changed(path, "xl/worksheets/sheet1.xml", "<v>3</v>", "<v>9</v>", shared=True),
         "cannot be read as an .xlsx workbook",
     ),
-    "broken XML": (lambda path: write_parts(path, "<row>"), "cannot be read as an .xlsx workbook: mismatched tag"),
+    "broken XML": (
+        lambda path: write_changed(path, "xl/worksheets/sheet1.xml", "</row>", ""),
+        "cannot be read as an .xlsx workbook: .*mismatch",
+    ),
     "semicolons in one cell": (
-        lambda path: write_workbook(path, [("id;name",), ("1;a",)]),
+        lambda path: write_rows(path, [("id;name",), ("1;a",)]),
         r"all columns lie in one cell, separated by ';' \(semicolon\), expected a cell for each",
     ),
-    "commas in one cell": (lambda path: write_workbook(path, [("id,name",), ("1,a",)]), r"separated by ',' \(comma\)"),
-    "empty": (lambda path: write_parts(path, ""), "has no column name; found: nothing"),
+    "commas in one cell": (lambda path: write_rows(path, [("id,name",), ("1,a",)]), r"separated by ',' \(comma\)"),
+    "empty": (lambda path: write_rows(path, []), "has no column name; found: nothing"),
+    "another column": (lambda path: write_rows(path, [("id", None, "b")]), "has no column name; found: id, b$"),
 }
 
 

@@ -14,7 +14,7 @@ from shared import distributed
 from shared.errors import InputError
 from shared.files import write_atomically
 from shared.metrics import psnr
-from shared.reporting import ImageRow, Recognition, non_local_means, per_image_csv, summarise
+from shared.reporting import ImageRow, Recognition, non_local_means, per_image_csv, summarise, text_table
 from shared.reporting.rows import gather
 
 
@@ -84,6 +84,17 @@ def test_names_are_no_formulas_and_numbers_keep_their_minus() -> None:
     text = per_image_csv([row("=1+1", -3.0), row("a\rb"), row("'a")])
     assert text.split("\n")[1:] == [
         "'=1+1,g,-3.000000,-2.000000", '"a\rb",g,30.000000,31.000000', "'a,g,30.000000,31.000000", ""
+    ]
+
+
+def test_tables_of_text() -> None:
+    rows = [["", "a", "value"], ["one", "12", "3.5"], ["three", "", ""]]
+    assert text_table(rows).split("\n") == [
+        "       a   value", "-----  --  -----", "one    12  3.5", "three",
+    ]
+    assert text_table(rows, numbers=True).split("\n") == ["        a  value", "one    12    3.5", "three"]
+    assert text_table(rows[:2], markdown=True).split("\n") == [
+        "|  | a | value |", "| --- | --- | --- |", "| one | 12 | 3.5 |",
     ]
 
 

@@ -24,7 +24,7 @@ class Phantom:
 PHANTOMS: dict[str, Phantom] = {
     "folder": Phantom(folder.write, version=1),
     "camus": Phantom(camus.write, version=1),
-    "covid_ct": Phantom(covid_ct.write, version=3),
+    "covid_ct": Phantom(covid_ct.write, version=4),
     "isic": Phantom(isic.write, version=3),
     "lizard": Phantom(lizard.write, version=2),
 }
