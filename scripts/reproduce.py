@@ -1,4 +1,4 @@
-"""Reproduce the GradProm paper's tables and figures: python scripts/reproduce.py table1 (once `shared` is installed).
+"""Reproduce the papers' tables and figures: python scripts/reproduce.py gradprom-table1 (once `shared` is installed).
 
 Every run is a run of a bundle through MONAI's runner. What is done is not done again: a reproduction that was stopped
 goes on where it was, and several processes may work on one folder.
@@ -13,19 +13,24 @@ from pathlib import Path
 
 from shared.errors import InputError, message_of
 from shared.files import short_path
-from shared.reproduction.papers.gradprom import FIGURES
-from shared.reproduction.papers.gradprom.experiments import tables
-from shared.reproduction.plan import Estimate, describe, duration
-from shared.reproduction.profiles import PROFILES
-from shared.reproduction.runs import Runner, data_of
-from shared.reproduction.session import Session, select
+from shared.reproduction import papers
+from shared.reproduction.commands import data_of
+from shared.reproduction.plan import Estimate, describe, duration, stages
+from shared.reproduction.runs import Runner
+from shared.reproduction.session import Session
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(description="Reproduce tables and figures of the GradProm paper.")
-    names = "table1 … table8, figure2 …, gate, mni152, or all (all but mni152, which is not the paper's)"
-    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
+    known = [papers.paper(name) for name in papers.names()]
+    parser = argparse.ArgumentParser(
+        description="Reproduce tables and figures of papers.",
+        epilog="\n".join(["papers:", *(f"  {paper.name:9} {paper.title}" for paper in known)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = "PAPER-table1 …, PAPER-figure2 …, or PAPER-all (what the paper has, and all figures); --list names all"
+    short = [f"; {paper.name}- may be left out" for paper in known if paper.short_names]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names + "".join(short))
     parser.add_argument("--list", action="store_true", help="say what there is, and end")
     parser.add_argument("--dry-run", action="store_true", help="print every run with an estimate of its time, and end")
     parser.add_argument(
@@ -35,8 +40,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, metavar="N", help="seeds 0 … N-1 (default: 3; 1 for profile smoke)")
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where everything goes (default: results)")
-    profiles = "; ".join(f"{name}: {profile.meaning}" for name, profile in PROFILES.items())
-    parser.add_argument("--profile", choices=list(PROFILES), default="full", help=f"default: full. {profiles}")
+    profiles = papers.profiles()
+    meanings = "; ".join(f"{name}: {profile.meaning}" for name, profile in profiles.items())
+    parser.add_argument("--profile", choices=list(profiles), default="full", help=f"default: full. {meanings}")
     options = parser.parse_args(arguments)
     if not options.names and not options.list:
         parser.error("expected the name of a table or figure, or all; --list says what there is")
@@ -70,25 +76,40 @@ def folders(given: Sequence[str], data: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def list_all() -> None:
+    """Print every paper with its tables and figures."""
+    for paper in map(papers.paper, papers.names()):
+        print(paper.title + (f"; {paper.name}- may be left out of these names" if paper.short_names else ""))
+        titles = {table.name: table.title for table in paper.tables}
+        titles |= {name: figure.title for name, figure in paper.figures.items()}
+        for name, title in titles.items():
+            print(f"{paper.name}-{name:9} {title}")
+
+
 def show(session: Session) -> None:
     """Print every run with its command, and the time that those to come may take."""
-    jobs = session.jobs()
-    estimate, total = Estimate(session.runner, jobs), 0.0
+    jobs, runner = session.jobs(), session.runner
+    estimate, to_come = Estimate(runner, jobs), [job for job in jobs if runner.record(job.run, job.seed) is None]
+    total = 0.0
     for job in jobs:
-        done = session.runner.record(job.run, job.seed) is not None
-        seconds = None if done else estimate.seconds(job.run)
+        seconds = estimate.seconds(job.run) if job in to_come else None
         total += seconds or 0.0
-        print(describe(job, session.runner, seconds), flush=True)
-    print(f"{len(jobs)} runs; those to come take about {duration(total)} on this machine, and stage (a) comes on top")
+        print(describe(job, runner, seconds), flush=True)
+    for job, stage in stages(to_come).values():
+        if runner.stage_record(job.run, stage, job.seed) is None:
+            seconds = estimate.stage_seconds(job.run, stage)
+            total += seconds
+            folder = runner.stage_folder(job.run, stage, job.seed)
+            print(f"[about {duration(seconds)}] {folder.name}, for all runs that share it", flush=True)
+    print(f"{len(jobs)} runs; those to come take about {duration(total)} on this machine, as measured by runs that are "
+          "done and by a few steps of what is not")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, write and report; return the exit code."""
     options = parse(arguments)
     if options.list:
-        lines = {name: table.title for name, table in tables().items()}
-        lines |= {name: figure.title for name, figure in FIGURES.items()}
-        print("\n".join(f"{name:9} {title}" for name, title in lines.items()))
+        list_all()
         return 0
     try:
         return reproduce(options)
@@ -102,8 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Do what the options ask for; return the exit code."""
-    chosen, figures = select(options.names)
-    session = Session(Runner(options.out), PROFILES[options.profile], range(options.repeats), chosen, figures)
+    tables, figures = papers.select(options.names)
+    profile = papers.profiles()[options.profile]
+    session = Session(Runner(options.out), profile, range(options.repeats), tables, figures)
     session.runner.dataset_dirs.update(folders(options.dataset_dir, [data_of(job.run) for job in session.jobs()]))
     if options.dry_run:
         show(session)

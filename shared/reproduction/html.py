@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from shared.errors import InputError
 from shared.files import short_path
+from shared.reproduction.description import Table
 from shared.reproduction.layout import (
     NOT_RUN,
     PHANTOM,
@@ -24,7 +25,6 @@ from shared.reproduction.layout import (
     is_phantom,
     value_grids,
 )
-from shared.reproduction.model import Table
 from shared.reproduction.statistics import Comparison
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.reporting.tables import HEADINGS
-from shared.reproduction.model import Cell, Table
-from shared.reproduction.papers.gradprom import paper
+from shared.reproduction.description import Cell, Table
+from shared.reproduction.printed import PrintedNumber, PrintedTable
 from shared.reproduction.results import SET_LEVEL, CellResult
 from shared.reproduction.statistics import MIN_GROUPS, Comparison, adjusted, compare
 
@@ -60,30 +60,30 @@ def metrics_of(table: Table, results: Results, column: str) -> list[str]:
                 result = results.get(cell)
                 known = result.values if result else {}
                 names |= dict.fromkeys([metric, *(name for name in SET_LEVEL.get(metric, ()) if name in known)])
-    if table.paper:
-        names |= {metric: None for row in paper.rows(table.name) for metric in row.values.get(column, {})}
+    for row in _printed(table).rows:
+        names |= dict.fromkeys(row.values.get(column, {}))
     order = list(HEADINGS)
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def value_grids(table: Table, results: Results) -> list[Grid]:
     """Return one grid for each column label: rows with our values, the paper's beside them, and the repeats."""
-    grids = []
+    grids, printed = [], _printed(table)
     for column in table.columns:
         metrics = metrics_of(table, results, column)
         cells = {cell.row: cell for cell in table.cells if cell.column == column}
-        in_paper = [metric for metric in metrics if table.paper and _paper_has(table.name, column, metric)]
+        in_paper = {metric for row in printed.rows for metric in row.values.get(column, {})}
         header = [""]
         for metric in metrics:
             header += [HEADINGS.get(metric, metric), *(["paper"] if metric in in_paper else [])]
         lines = []
-        for row in dict.fromkeys([*table.rows, *(_paper_rows(table, column))]):
+        for row in dict.fromkeys([*table.rows, *(row.row for row in printed.rows if column in row.values)]):
             cell = cells.get(row)
             line = [row]
             for metric in metrics:
                 line.append(_ours(cell, results, metric) if row in table.rows else "")
                 if metric in in_paper:
-                    line.append(_number(paper.number(table.name, row, column, metric)))
+                    line.append(_number(printed.number(row, column, metric)))
             result = results.get(cell) if cell else None
             repeats = str(len(result.seeds)) if result else "0"
             lines.append((*line, repeats if row in table.rows else FROM_PAPER))
@@ -142,8 +142,7 @@ def footnotes(table: Table, results: Results, found: Sequence[Comparison]) -> li
         )
     if found:
         notes += _about_comparisons(table, found)
-    if table.paper:
-        notes += [f"About the paper's numbers: {note.text}" for note in paper.notes(table.name)]
+    notes += [f"About the paper's numbers: {note.text}" for note in _printed(table).contradictions]
     return notes
 
 
@@ -216,7 +215,7 @@ def _beside(metric: str, cell: Cell) -> bool:
     return any(metric in SET_LEVEL.get(name, ()) for name in cell.metrics)
 
 
-def _number(number: paper.PaperNumber | None) -> str:
+def _number(number: PrintedNumber | None) -> str:
     """Return a number of the paper in its own digits."""
     if number is None:
         return NOT_MEASURED
@@ -225,9 +224,6 @@ def _number(number: paper.PaperNumber | None) -> str:
     return f"{number.mean:.3f} ± {number.std:.{2 if number.mean > 1 else 3}f}"
 
 
-def _paper_has(table: str, column: str, metric: str) -> bool:
-    return any(metric in row.values.get(column, {}) for row in paper.rows(table))
-
-
-def _paper_rows(table: Table, column: str) -> list[str]:
-    return [row.row for row in paper.rows(table.name) if table.paper and column in row.values]
+def _printed(table: Table) -> PrintedTable:
+    """What the paper prints; nothing for a table of our own."""
+    return table.printed or PrintedTable()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import torch
-from monai.bundle import ConfigParser
-
-from shared.reproduction.model import Run
-from shared.reproduction.runs import Runner, command_line, config_files
+from shared.reproduction.commands import command_line, config_files, run_id
+from shared.reproduction.description import Run, Stage
+from shared.reproduction.runs import Runner
+from shared.reproduction.timing import Seconds, measure
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,17 @@ def jobs(runs: Iterable[Run], seeds: Sequence[int]) -> list[Job]:
     return [Job(run, seed) for seed in seeds for run in wanted]
 
 
+def stages(planned: Iterable[Job]) -> dict[tuple[Run, int], tuple[Job, Stage]]:
+    """Return the first stages that some jobs share, each once: by what is run, a job that has it and the stage."""
+    found: dict[tuple[Run, int], tuple[Job, Stage]] = {}
+    for job in planned:
+        for stage in job.run.shares:
+            found.setdefault((stage.of(job.run), job.seed), (job, stage))
+    return found
+
+
 class Estimate:
-    """Estimates seconds of runs: from done ones of the same bundle and size, else from one timed step.
+    """Estimates seconds of runs: as done ones of the same bundle and size took, else as measured by a few steps.
 
     Args:
         runner: knows what is done.
@@ -44,45 +51,37 @@ class Estimate:
     def __init__(self, runner: Runner, done: Sequence[Job]) -> None:
         self.runner = runner
         self.known: dict[tuple[Any, ...], list[float]] = {}
+        self.measured: dict[tuple[Any, ...], Seconds] = {}
         for job in done:
             record = runner.record(job.run, job.seed)
             if record is not None:
                 self.known.setdefault(_size(job.run), []).append(float(record["seconds"]))
+        for first, (job, stage) in stages(done).items():
+            record = runner.stage_record(job.run, stage, job.seed)
+            if record is not None:
+                self.known.setdefault((stage.name, *_size(first[0])), []).append(float(record["seconds"]))
 
     def seconds(self, run: Run) -> float:
-        """Return the seconds of one run, without those of a stage (a) that others share.
+        """Return the seconds of one run, without the first stages that it shares.
 
-        The first question about a size builds the bundle and takes one training step: seconds, or minutes where a
-        step takes as long.
+        The first question about a size builds the bundle and makes a few steps: seconds, or minutes where a step
+        takes as long.
         """
-        key = _size(run)
-        if key not in self.known:
-            self.known[key] = [0.0 if run.kind == "evaluation" else self._timed(run)]
-        # The first run of several has a stage (a) in its time, one that was killed only what came after.
-        return median(self.known[key])
+        if known := self.known.get(_size(run)):
+            return median(known)
+        return self._measured(run).own
 
-    def _timed(self, run: Run) -> float:
-        parser = ConfigParser(ConfigParser.load_config_files(config_files(run)))
-        overrides = {**run.overrides, "seed": 0}
-        if folder := self.runner.dataset_dir(run):
-            overrides["dataset_dir"] = folder
-        for key, value in overrides.items():
-            parser[key] = value
-        network, tasks = parser.get_parsed_content("network"), parser.get_parsed_content("tasks")
-        device = parser.get_parsed_content("device")
-        loader = parser.get_parsed_content("train#dataloader")
-        batch = next(iter(loader))
-        moved = {key: value.to(device) for key, value in batch.items() if isinstance(value, torch.Tensor)}
-        began = time.monotonic()
-        prediction = network(moved["image"])
-        loss = torch.nn.functional.mse_loss(prediction, moved["label"])
-        if run.overrides.get("strategy") != "none":
-            for task in tasks:
-                loss = loss + task.loss(prediction, moved["label"], moved)
-        loss.backward()
-        step = time.monotonic() - began
-        epochs = "pretrain_epochs" if run.kind == "recognition" else "max_epochs"
-        return step * len(loader) * float(parser.get_parsed_content(epochs))
+    def stage_seconds(self, run: Run, stage: Stage) -> float:
+        """Return the seconds of a first stage that a run shares; as :meth:`seconds`."""
+        if known := self.known.get((stage.name, *_size(stage.of(run)))):
+            return median(known)
+        return self._measured(run).stages[stage.name]
+
+    def _measured(self, run: Run) -> Seconds:
+        size = _size(run)
+        if size not in self.measured:
+            self.measured[size] = measure(run, lambda each: self.runner.overrides(each, 0))
+        return self.measured[size]
 
 
 def describe(job: Job, runner: Runner, seconds: float | None) -> str:
@@ -91,12 +90,11 @@ def describe(job: Job, runner: Runner, seconds: float | None) -> str:
         state = "done"
     else:
         state = "to run" if seconds is None else f"about {duration(seconds)}"
-    run_id = "evaluating" if job.run.kind == "evaluation" else "training"
     folder = runner.folder(job.run, job.seed)
     overrides = runner.overrides(job.run, job.seed) | {"output_dir": str(folder / "eval")}
     models = folder if job.run.trained is None else runner.folder(job.run.trained, job.seed)
     overrides["ckpt_dir"] = str(models / "models")
-    return f"[{state}] {folder.name}\n    {command_line(run_id, config_files(job.run), overrides)}"
+    return f"[{state}] {folder.name}\n    {command_line(run_id(job.run), config_files(job.run), overrides)}"
 
 
 def duration(seconds: float) -> str:
@@ -112,7 +110,5 @@ def duration(seconds: float) -> str:
 
 def _size(run: Run) -> tuple[Any, ...]:
     """What decides about the time of a run."""
-    settings = {key: value for key, value in run.overrides.items() if key not in ("sigma", "weight", "supervised")}
-    if settings.get("strategy") not in ("none", "frozen", "joint"):
-        settings["strategy"] = "measured"
-    return (run.bundle, run.kind, run.overlays, tuple(sorted((k, str(v)) for k, v in settings.items())))
+    settings = tuple(sorted((key, str(value)) for key, value in run.overrides.items() if key not in run.timeless))
+    return (run.bundle, run.kind, run.overlays, settings, () if run.trained is None else _size(run.trained))

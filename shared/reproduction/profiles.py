@@ -7,16 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import InputError
-from shared.reproduction.model import Run
-
-_CPU_MNI152 = {
-    "profile": "cpu",
-    "network_def#num_blocks": 4,
-    "network_def#features": 32,
-    "max_epochs": 3,
-    "val_interval": 3,
-    "pretrain_epochs": 8,
-}
 
 
 @dataclass(frozen=True)
@@ -37,35 +27,25 @@ class Profile:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     of_bundle: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def apply(self, run: Run) -> Run:
-        """Return the run as this profile runs it.
+    def sizes(self, bundle: str) -> dict[str, Any]:
+        """Return the head keys for a bundle.
 
         Raises:
-            InputError: when the profile has no sizes for the run's bundle.
+            InputError: when the profile has no sizes for it.
         """
-        if self.of_bundle and run.bundle not in self.of_bundle:
-            known = ", ".join(self.of_bundle)
-            raise InputError(f"profile: expected 'full' or 'smoke' for bundle {run.bundle!r}, found {self.name!r}, "
+        if self.of_bundle and bundle not in self.of_bundle:
+            known, others = ", ".join(self.of_bundle), " or ".join(map(repr, PROFILES))
+            raise InputError(f"profile: expected {others} for bundle {bundle!r}, found {self.name!r}, "
                              f"which has sizes for {known} only")
-        return Run(
-            run.bundle,
-            # What the profile says about sizes comes last: a table asks for the paper's backbone, for example.
-            {**run.overrides, **self.overrides, **self.of_bundle.get(run.bundle, {})},
-            (*run.overlays, *self.overlays),
-            run.kind,
-            None if run.trained is None else self.apply(run.trained),
-        )
+        return {**self.overrides, **self.of_bundle.get(bundle, {})}
 
 
 PROFILES = {
     "full": Profile("full", "the bundles' own sizes: those of the paper on real data"),
-    "cpu": Profile(
-        "cpu", "the comparison on MNI152 with a small network, an hour or two on 2 CPU cores",
-        of_bundle={"gradprom_mni152": _CPU_MNI152},
-    ),
     "smoke": Profile(
         "smoke", "shows that everything runs, in minutes, with ResNet-10 in place of every backbone; never a result",
         overlays=("smoke.json", "smoke_reproduction.json"),
         overrides={"backbone": "resnet10"},
     ),
 }
+"""Profiles for every bundle."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.errors import InputError
 from shared.files import short_path, unescape_cell
-from shared.reproduction.model import Cell
+from shared.reproduction.description import Cell
 
 SET_LEVEL = {"accuracy": ("balanced_accuracy",)}
 """What a test set has beside a metric, without a value for a single image."""

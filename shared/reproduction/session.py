@@ -13,17 +13,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from shared.bundle import provenance
-from shared.data.splits import check_choice
 from shared.errors import InputError, message_of, root_cause
 from shared.files import make_folder, write_atomically
-from shared.reproduction import html, tables
-from shared.reproduction.model import Cell, Run, Table
-from shared.reproduction.papers.gradprom import FIGURES
-from shared.reproduction.papers.gradprom.experiments import tables as all_tables
-from shared.reproduction.plan import Job, duration, jobs
+from shared.reproduction import html, table_files
+from shared.reproduction.commands import data_of
+from shared.reproduction.description import Cell, Figure, Run, Table
+from shared.reproduction.plan import Job, duration, jobs, stages
 from shared.reproduction.profiles import Profile
 from shared.reproduction.results import CellResult, check_hashes, load, weights_hashes
-from shared.reproduction.runs import Runner, data_of
+from shared.reproduction.runs import Runner
 
 
 @dataclass
@@ -34,29 +32,29 @@ class Session:
         runner: makes the runs.
         profile: their size.
         seeds: one run of everything for each.
-        tables: by name.
-        figures: by name.
+        tables: by what their files are called.
+        figures: by what their files are called.
     """
 
     runner: Runner
     profile: Profile
     seeds: Sequence[int]
     tables: Mapping[str, Table]
-    figures: Sequence[str] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
         """Return every run that the tables (all seeds) and figures (the first seed) need, each once."""
-        wanted = [cell.run for table in self.tables.values() for cell in table.cells]
-        drawn = [run for name in self.figures for run in FIGURES[name].needs.values()]
-        planned = jobs(map(self.profile.apply, wanted), self.seeds)
-        return list(dict.fromkeys([*planned, *jobs(map(self.profile.apply, drawn), self.seeds[:1])]))
+        wanted = [cell.run.under(self.profile) for table in self.tables.values() for cell in table.cells]
+        drawn = [run.under(self.profile) for figure in self.figures.values() for run in figure.needs.values()]
+        return list(dict.fromkeys([*jobs(wanted, self.seeds), *jobs(drawn, self.seeds[:1])]))
 
     def run(self) -> None:
         """Make what is not done. A run that fails is told and passed over; interrupted, the next call goes on here.
 
         Raises:
-            InputError: when the folder of the results cannot be made, or holds runs with other data.
+            InputError: when the folder of the results cannot be made, or holds runs with other data, code or
+                configuration.
         """
         make_folder(self.runner.out)
         planned = self.jobs()
@@ -108,7 +106,7 @@ class Session:
         return loaded
 
     def _cell(self, cell: Cell) -> CellResult | None:
-        run = self.profile.apply(cell.run)
+        run = cell.run.under(self.profile)
         folders = [self.runner.folder(run, seed) for seed in self.seeds if self.runner.record(run, seed) is not None]
         return load(cell, folders) if folders else None
 
@@ -119,7 +117,7 @@ class Session:
         about = self._about()
         for name, results in self.load().items():
             with self._told(name):
-                sections.append(self._table(self.tables[name], results, about))
+                sections.append(self._table(name, results, about))
                 files += [out / f"{name}.md", out / f"{name}.csv", out / f"{name}-comparisons.csv"]
         for name in self.figures:
             with self._told(name):
@@ -137,14 +135,13 @@ class Session:
         except InputError as err:
             self.failures[name] = f"not written: {err}"
 
-    def _table(
-        self, table: Table, results: Mapping[Cell, CellResult | None], about: Mapping[str, str]
-    ) -> html.Section:
+    def _table(self, name: str, results: Mapping[Cell, CellResult | None], about: Mapping[str, str]) -> html.Section:
         """Write the files of a table and return its part of the page."""
+        table = self.tables[name]
         files = {
-            f"{table.name}.md": tables.markdown(table, results, about),
-            f"{table.name}.csv": tables.csv(table, results),
-            f"{table.name}-comparisons.csv": tables.comparisons_csv(table, results),
+            f"{name}.md": table_files.markdown(table, results, about),
+            f"{name}.csv": table_files.csv(table, results),
+            f"{name}-comparisons.csv": table_files.comparisons_csv(table, results),
         }
         for file, content in files.items():
             write_atomically(self.runner.out / file, content.encode())
@@ -156,21 +153,23 @@ class Session:
         Raises:
             InputError: when a run is missing or cannot be shown.
         """
-        runs = {label: self.profile.apply(run) for label, run in FIGURES[name].needs.items()}
+        figure = self.figures[name]
+        runs = {label: run.under(self.profile) for label, run in figure.needs.items()}
         records = [self.runner.record(run, self.seeds[0]) for run in runs.values()]
         if None in records:
             raise InputError("a run that it needs is missing")
         path = self.runner.out / f"{name}.png"
         folders = {label: self.runner.folder(run, self.seeds[0]) for label, run in runs.items()}
-        write_atomically(path, FIGURES[name].draw(folders))
+        write_atomically(path, figure.draw(folders))
         phantom = any(record["phantom"] for record in records if record is not None)
-        return html.Section(FIGURES[name].title, pictures=[html.Picture(name, path)], phantom=phantom)
+        return html.Section(figure.title, pictures=[html.Picture(name, path)], phantom=phantom)
 
     def _about(self) -> dict[str, str]:
         planned = self.jobs()
         records = [self.runner.record(job.run, job.seed) for job in planned]
         done = [record for record in records if record is not None]
-        seconds = sum(float(record["seconds"]) for record in done)
+        shared = [self.runner.stage_record(job.run, stage, job.seed) for job, stage in stages(planned).values()]
+        seconds = sum(float(record["seconds"]) for record in [*done, *shared] if record is not None)
         folders = {data_of(job.run): self.runner.dataset_dir(job.run) for job in planned}
         data = [f"{name}: {folder}" for name, folder in folders.items() if folder]
         versions = {", ".join(f"{name} {found}" for name, found in record["versions"].items()) for record in done}
@@ -186,20 +185,5 @@ class Session:
         }
 
 
-def select(names: Sequence[str]) -> tuple[dict[str, Table], list[str]]:
-    """Return the tables and figures of some names; "all" is every table of the paper and every figure.
-
-    Raises:
-        InputError: for a name that there is not.
-    """
-    known = all_tables()
-    if "all" in names:
-        names = [*(name for name, table in known.items() if table.paper), *FIGURES]
-    for name in names:
-        check_choice("name", name, [*known, *FIGURES, "all"])
-    return {name: known[name] for name in names if name in known}, [n for n in dict.fromkeys(names) if n in FIGURES]
-
-
 def _settings(run: Run) -> str:
     return " ".join(f"{key}={value}" for key, value in run.overrides.items())
-

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import bootstrap, rankdata, wilcoxon
 
 from shared.errors import InputError
-from shared.reproduction.model import Cell
+from shared.reproduction.description import Cell
 from shared.reproduction.results import CellResult
 
 MIN_GROUPS = 6

@@ -12,7 +12,7 @@ from PIL import Image
 
 from shared.reporting import ImageRow, Recognition, per_image_csv, summarise
 from shared.reporting.summary import finite_or_none
-from shared.reproduction.model import Cell, Run
+from shared.reproduction.description import Cell, Run
 from shared.reproduction.results import CellResult, load
 
 VERSIONS = ("degraded", "enhanced", "clean")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.reproduction.model import Cell, Table
+from shared.reproduction.description import Cell, Table
+from shared.reproduction.papers.gradprom.tables import NUMBERS
 from shared.reproduction.results import CellResult
 
 from .run_folders import a_run, result
@@ -22,8 +23,8 @@ def table(**options: Any) -> Table:
             run = a_run(row, sigma=sigma)
             rivals = tuple(name for name in ("Benchmark-i", "Sup. frozen") if name != row and row != "Benchmark-i")
             cells.append(Cell(row, f"σ = {sigma}", run, metrics=METRICS, task="diagnosis", compare_with=rivals))
-    options = {"name": "table1", "title": "A <small> table", "notes": ("A note & more.",), **options}
-    return Table(cells=tuple(cells), **options)
+    own = {"name": "table1", "title": "A <small> table", "notes": ("A note & more.",), "printed": NUMBERS["table1"]}
+    return Table(cells=tuple(cells), **{**own, **options})
 
 
 def measured(

@@ -13,7 +13,7 @@ import pytest
 
 from shared.errors import InputError
 from shared.metrics import accuracy, mean_iou
-from shared.reproduction.model import Cell
+from shared.reproduction.description import Cell
 from shared.reproduction.results import check_hashes, load, weights_hashes
 
 from .run_folders import a_run, image_rows, write_run

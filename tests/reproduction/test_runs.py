@@ -1,7 +1,8 @@
-"""Runs are made once, continue where they were, and share stage (a)."""
+"""Runs are made once, continue where they were, and share their first stages."""
 
 import json
 import logging
+import os
 import sys
 from dataclasses import replace
 
@@ -12,13 +13,14 @@ from monai.bundle import run as run_bundle
 
 from shared.errors import InputError
 from shared.reproduction import runs
-from shared.reproduction.model import Run
-from shared.reproduction.papers.gradprom.experiments import trained
+from shared.reproduction.commands import command_line, config_files, configuration_digest
+from shared.reproduction.description import Run, Stage
+from shared.reproduction.papers.gradprom.tables import RECOGNITION, trained
 from shared.reproduction.profiles import PROFILES
-from shared.reproduction.runs import Runner, command_line, config_files, weights_hash
+from shared.reproduction.runs import Runner, weights_hash
 
-GRADPROM = Run("gradprom_isic", {"strategy": "gradprom", "sigma": 0.1})
-JOINT = Run("gradprom_isic", {"strategy": "joint", "sigma": 0.3, "weight": 0.01})
+GRADPROM = Run("gradprom_isic", {"strategy": "gradprom", "sigma": 0.1}, shares=(RECOGNITION,))
+JOINT = Run("gradprom_isic", {"strategy": "joint", "sigma": 0.3, "weight": 0.01}, shares=(RECOGNITION,))
 
 
 def test_identity_does_not_depend_on_the_order_of_overrides_and_on_nothing_else():
@@ -48,8 +50,8 @@ def test_a_run_that_is_done_is_not_done_again(bundles, tmp_path):
 
 def test_stage_a_is_shared_by_runs_that_differ_in_the_cascade_alone(bundles, tmp_path):
     runner = Runner(tmp_path)
-    for run, seed in [(GRADPROM, 0), (JOINT, 0), (Run("gradprom_isic", {"sigma": 0.1}, ("challenging.json",)), 0)]:
-        runner.make(run, seed)
+    for run in (GRADPROM, JOINT, replace(GRADPROM, overlays=("challenging.json",))):
+        runner.make(run, 0)
     assert [run_id for run_id, _ in bundles.calls].count("pretraining") == 1
     starts = {call["ckpt_path"] for run_id, call in bundles.calls if run_id == "training"}
     assert len(starts) == 1
@@ -57,6 +59,26 @@ def test_stage_a_is_shared_by_runs_that_differ_in_the_cascade_alone(bundles, tmp
     runner.make(JOINT.with_overrides(backbone="resnet101"), 1)
     runner.make(JOINT.with_overrides(auxiliary="segmentation"), 1)
     assert [run_id for run_id, _ in bundles.calls].count("pretraining") == 4
+
+
+def test_stages_are_those_of_the_run_and_each_continues_from_the_one_before(bundles, tmp_path):
+    warmup = Stage("pixels", "warming", "@warm#trainer", {"adversarial": 0}, frozenset(["adversarial", "blocks"]))
+    second = Stage("discriminator", "preparing", "@prepare#trainer", ignores=frozenset(["adversarial"]))
+    runner = Runner(tmp_path)
+    run = Run("gradprom_isic", {"adversarial": 0.1, "blocks": 8}, shares=(warmup, second))
+    runner.make(run, 0)
+    runner.make(run.with_overrides(adversarial=0.2), 0)
+    runner.make(run.with_overrides(blocks=2), 0)
+    stages = [run_id for run_id, _ in bundles.calls if run_id != "training"]
+    assert stages == ["warming", "preparing", "preparing"]
+    first, then, last = (call for _, call in bundles.calls[:3])
+    assert runner.stage_folder(run, warmup, 0).name.startswith("gradprom_isic-pixels-")
+    assert (first["adversarial"], "blocks" in first, "ckpt_path" in first) == (0, False, False)
+    assert then["ckpt_path"] == str(runner.stage_folder(run, warmup, 0) / "models" / "checkpoint.pt")
+    assert last["ckpt_path"] == str(runner.stage_folder(run, second, 0) / "models" / "checkpoint.pt")
+    bundles.calls.clear()
+    runner.make(Run("gradprom_isic", {"adversarial": 0.3}), 0)
+    assert [(run_id, "ckpt_path" in call) for run_id, call in bundles.calls] == [("training", False)]
 
 
 def test_a_run_that_was_killed_continues_from_its_own_checkpoint(bundles, tmp_path):
@@ -73,13 +95,28 @@ def test_a_run_that_was_killed_continues_from_its_own_checkpoint(bundles, tmp_pa
     assert runner.record(GRADPROM, 0) is not None
 
 
-def test_recognition_runs_have_a_stage_a_of_their_own_and_evaluations_take_weights(bundles, tmp_path):
+def test_seconds_of_a_run_that_was_killed_are_added_up(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    bundles.fails["gradprom"] = KeyboardInterrupt
+    for useful in (100, 30, 0):  # seconds to the last checkpoint; the last time none was written
+        with pytest.raises(KeyboardInterrupt):
+            runner.make(GRADPROM, 0)
+        began = json.loads((runner.folder(GRADPROM, 0) / "begun.json").read_text())["began"]
+        mtime = began + useful if useful else began - 1000
+        os.utime(runner.folder(GRADPROM, 0) / "models" / "checkpoint.pt", (mtime, mtime))
+    bundles.fails.clear()
+    runner.make(GRADPROM, 0)
+    assert 130 <= runner.record(GRADPROM, 0)["seconds"] < 135
+    assert runner.stage_record(GRADPROM, RECOGNITION, 0)["seconds"] < 5
+
+
+def test_recognition_runs_share_nothing_and_evaluations_take_weights(bundles, tmp_path):
     runner = Runner(tmp_path)
     alone = Run("gradprom_isic", {"sigma": 0.1}, ("recognition_alone.json",), "recognition")
     runner.make(alone, 0)
     assert [run_id for run_id, _ in bundles.calls] == ["training"]
     assert "ckpt_path" not in bundles.calls[0][1]
-    other = Run("gradprom_isic", {**GRADPROM.overrides, "test_dataset": "lizard"}, kind="evaluation", trained=GRADPROM)
+    other = GRADPROM.evaluated(test_dataset="lizard")
     runner.make(other, 0)
     run_id, call = bundles.calls[-1]
     assert run_id == "evaluating"
@@ -102,10 +139,51 @@ def test_a_killed_run_and_its_stage_a_are_not_continued_on_other_data(bundles, t
         Runner(tmp_path, {"isic": "/data/isic"}).make(GRADPROM, 0)
     bundles.fails.clear()
     bundles.calls.clear()
-    for run, file in ((GRADPROM, rf"{GRADPROM.identity()}-seed0/data\.json"), (JOINT, r"recognition-.*/data\.json")):
+    for run, file in ((GRADPROM, rf"{GRADPROM.identity()}-seed0/begun\.json"), (JOINT, r"recognition-.*/run\.json")):
         with pytest.raises(InputError, match=f"{file}: found a run on /data/isic, expected one on the default data"):
             Runner(tmp_path).make(run, 0)
     assert bundles.calls == []
+
+
+def raise_versions(monkeypatch, changed: str) -> None:
+    if changed == "code":
+        monkeypatch.setattr("shared.__version__", "99.0")
+    elif changed == "phantom":
+        monkeypatch.setitem(runs.PHANTOMS, "isic", replace(runs.PHANTOMS["isic"], version=99))
+    else:
+        monkeypatch.setattr(runs, "configuration_digest", lambda files: "another")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("code", r"run by version .* of this package, expected one by version 99\.0 of this package"),
+        ("phantom", "run on version .* of the phantom data, expected one on version 99 of the phantom data"),
+        ("configuration", r"run by configuration \w{16}, expected one by configuration another"),
+    ],
+)
+def test_runs_by_other_code_data_or_configuration_are_not_mixed(changed, message, bundles, tmp_path, monkeypatch):
+    monkeypatch.delenv("MONAI_DATA_DIRECTORY", raising=False)
+    bundles.fails["joint"] = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        Runner(tmp_path).make(JOINT, 0)
+    Runner(tmp_path).make(GRADPROM, 0)
+    bundles.calls.clear()
+    raise_versions(monkeypatch, changed)
+    for run in (GRADPROM, JOINT, JOINT.with_overrides(weight=1)):  # done, begun, and its first stage done
+        with pytest.raises(InputError, match=f"{message}; give another --out"):
+            Runner(tmp_path).make(run, 0)
+    assert bundles.calls == []
+
+
+def test_configurations_are_told_apart_by_what_they_do(tmp_path):
+    def digest(text: str) -> str:
+        (tmp_path / "train.json").write_text(text)
+        return configuration_digest([str(tmp_path / "train.json")])
+
+    first = digest('{"a": 1, "b": [{"_desc_": "one", "c": 2}]}')
+    assert digest('{"b": [{"c": 2, "_desc_": "another"}],\n "a": 1}') == first
+    assert digest('{"a": 1, "b": [{"_desc_": "one", "c": 3}]}') != first
 
 
 def test_data_of_the_environment_are_told_from_the_default(bundles, tmp_path, monkeypatch):
@@ -119,6 +197,16 @@ def test_data_of_the_environment_are_told_from_the_default(bundles, tmp_path, mo
     assert Runner(tmp_path).dataset_dir(Run("gradprom_mni152")) is None
     with pytest.raises(InputError, match="no folder '.*/lizard'"):
         Runner(tmp_path).dataset_dir(Run("gradprom_lizard"))
+
+
+def test_a_record_of_before_versions_were_noted_is_refused(bundles, tmp_path):
+    runner = Runner(tmp_path)
+    runner.make(GRADPROM, 0)
+    path = runner.folder(GRADPROM, 0) / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({key: record[key] for key in record if key != "shared"}))
+    with pytest.raises(InputError, match="found a run by an unknown version of this package, expected one by version"):
+        runner.record(GRADPROM, 0)
 
 
 def test_a_damaged_record_is_named(bundles, tmp_path):
@@ -191,7 +279,7 @@ def test_a_run_with_a_shared_stage_a_equals_one_without_bit_for_bit(tmp_path, mo
     """And a run that was stopped in the cascade equals both; each in the same process after other runs."""
     profile = PROFILES["smoke"]
     size = {"train#dataset#data": "$@train#datalist[:8]", "max_epochs": 2, "image_size": 16}
-    run = profile.apply(trained("gradprom_isic", "diagnosis", "gradprom", sigma=0.1)).with_overrides(**size)
+    run = trained("gradprom_isic", "diagnosis", "gradprom", sigma=0.1).under(profile).with_overrides(**size)
     runner = Runner(tmp_path / "shared")
 
     def stop_in_the_cascade(**words):

@@ -1,39 +1,42 @@
 """A reproduction as a whole, with runs that train nothing: what is made, what is told, what is written."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from scripts import reproduce
 from shared.errors import InputError
-from shared.reproduction import session as module
-from shared.reproduction.model import Run
-from shared.reproduction.papers.gradprom.experiments import tables
+from shared.reproduction.description import Figure, Run
+from shared.reproduction.papers import gradprom, select
+from shared.reproduction.plan import Estimate
 from shared.reproduction.profiles import PROFILES
 from shared.reproduction.runs import Runner
-from shared.reproduction.session import Session, select
+from shared.reproduction.session import Session
 
 SMOKE = PROFILES["smoke"]
 
 
-@dataclass
-class FakeFigure:
+def draw(folders: Mapping[str, str | Path]) -> bytes:
     """A figure that says which folders it was given."""
+    assert all((Path(folder) / "run.json").is_file() for folder in folders.values())
+    return b"\x89PNG" + ",".join(folders).encode()
 
-    title: str = "Figure 4"
-    needs: dict = field(default_factory=lambda: {"GradProm": Run("gradprom_isic", {"sigma": 0.3})})
 
-    def draw(self, folders) -> bytes:
-        assert all((folder / "run.json").is_file() for folder in folders.values())
-        return b"\x89PNG" + ",".join(folders).encode()
+def draw_nothing(folders: Mapping[str, str | Path]) -> bytes:
+    raise InputError("no such layer")
+
+
+def with_figure(monkeypatch, drawn) -> None:
+    known = {"figure4": Figure("Figure 4", {"GradProm": Run("gradprom_isic", {"sigma": 0.3})}, drawn)}
+    monkeypatch.setattr(gradprom, "PAPER", replace(gradprom.PAPER, figures=known))
 
 
 @pytest.fixture
-def figures(monkeypatch) -> dict:
-    known = {"figure4": FakeFigure()}
-    monkeypatch.setattr(module, "FIGURES", known)
-    return known
+def figures(monkeypatch) -> None:
+    with_figure(monkeypatch, draw)
 
 
 def made(tmp_path, names, seeds=(0,)) -> Session:
@@ -88,10 +91,7 @@ def test_a_run_that_fails_is_told_and_the_others_are_made(bundles, figures, tmp_
 
 
 def test_a_figure_that_cannot_be_drawn_costs_no_table(bundles, figures, tmp_path, capsys, monkeypatch):
-    def fail(self, folders) -> bytes:
-        raise InputError("no such layer")
-
-    monkeypatch.setattr(FakeFigure, "draw", fail)
+    with_figure(monkeypatch, draw_nothing)
     assert reproduce.main(["table3", "figure4", "--profile", "smoke", "--out", str(tmp_path)]) == 1
     told = capsys.readouterr()
     assert "failed: figure4: not written: no such layer" in told.err
@@ -106,14 +106,17 @@ def test_equal_weights_of_different_runs_are_an_error(bundles, figures, tmp_path
 
 
 def test_dry_run_shows_commands_and_runs_nothing(bundles, figures, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce.Estimate, "_timed", lambda self, run: 60.0)
+    monkeypatch.setattr(Estimate, "seconds", lambda self, run: 60.0)
+    monkeypatch.setattr(Estimate, "stage_seconds", lambda self, run, stage: 600.0)
     words = ["table3", "--profile", "smoke", "--out", str(tmp_path / "out"), "--dry-run"]
     assert reproduce.main([*words, "--dataset_dir", str(tmp_path), "--repeats", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     commands = [line for line in lines if "python -m monai.bundle run" in line]
     assert len(commands) == 20
     assert all(f"--dataset_dir {tmp_path}" in line for line in commands)
-    assert lines[-1].startswith("20 runs; those to come take about 20 min")
+    # Ten runs and what nine of them share, with two seeds.
+    assert sum("-recognition-" in line for line in lines) == 2
+    assert lines[-1].startswith("20 runs; those to come take about 40 min on this machine")
     assert bundles.calls == []
     assert not (tmp_path / "out").exists()
 
@@ -121,13 +124,15 @@ def test_dry_run_shows_commands_and_runs_nothing(bundles, figures, tmp_path, cap
 def test_list_names_everything(capsys):
     assert reproduce.main(["--list"]) == 0
     named = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
-    assert set(tables()) <= named
+    assert {f"gradprom-{table.name}" for table in gradprom.PAPER.tables} <= named
+    assert {f"gradprom-{name}" for name in gradprom.PAPER.figures} <= named
 
 
 def test_all_is_everything_of_the_paper(figures):
     chosen, drawn = select(["all"])
     assert list(chosen) == [f"table{number}" for number in range(1, 9)]
-    assert drawn == list(figures)
+    assert list(drawn) == ["figure4"]
+    assert select(["gradprom-all"]) == (chosen, drawn)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import rankdata, wilcoxon
 
 from shared.errors import InputError
-from shared.reproduction.model import Cell
+from shared.reproduction.description import Cell
 from shared.reproduction.results import CellResult
 from shared.reproduction.statistics import (
     Comparison,

@@ -1,22 +1,18 @@
-"""Figures of finished runs: enhanced images side by side, what networks look at, and the gate over training."""
+"""GradProm (arXiv 2501.01114): its tables and figures, and our comparison on the MNI152 template."""
 
 from __future__ import annotations
 
-from shared.reproduction.papers.gradprom.comparison import figure4, figure6, figure7
-from shared.reproduction.papers.gradprom.explanation import figure2, figure5
-from shared.reproduction.papers.gradprom.gate import draw_gate
-from shared.reproduction.papers.gradprom.registry import FIGURES, Figure
-from shared.reproduction.papers.gradprom.trained import TrainedRun, load
+from shared.reproduction.description import Paper
+from shared.reproduction.papers.gradprom.figures import FIGURES
+from shared.reproduction.papers.gradprom.tables import CPU, tables
 
-__all__ = [
-    "FIGURES",
-    "Figure",
-    "TrainedRun",
-    "draw_gate",
-    "figure2",
-    "figure4",
-    "figure5",
-    "figure6",
-    "figure7",
-    "load",
-]
+PAPER = Paper(
+    "gradprom",
+    "GradProm (arXiv 2501.01114): gradients of recognition that promote enhancement",
+    tables=tables(),
+    figures=FIGURES,
+    profiles={CPU.name: CPU},
+    short_names=True,
+)
+
+__all__ = ["FIGURES", "PAPER"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,25 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from shared.errors import InputError
-from shared.reporting.drawing import rgb
-from shared.reproduction.papers.gradprom import (
-    FIGURES,
-    comparison,
-    explanation,
-    figure2,
-    figure4,
-    figure5,
-    figure6,
-    figure7,
-    load,
-)
-from shared.reproduction.papers.gradprom.sheet import Row, draw_sheet
-from tests.reproduction.papers.gradprom.folders import make_run
+from shared.reporting.display import displayed
+from shared.reporting.panels import Row, draw_pictures
+from shared.reproduction.papers.gradprom.figures import FIGURES, comparison, explanation
+from shared.reproduction.papers.gradprom.figures.comparison import figure4, figure6, figure7
+from shared.reproduction.papers.gradprom.figures.explanation import figure2, figure5
+from shared.reproduction.trained_run import load
+from tests.reporting.pictures import description
+from tests.reproduction.trained_run_folders import make_run
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -44,73 +36,68 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     seen: list[Row] = []
 
     def remember(columns: Any, rows: Any, *arguments: Any, **settings: Any) -> bytes:
-        assert all(len(row.tiles) == len(columns) for row in rows)
+        assert all(len(row.pictures) == len(columns) for row in rows)
         seen.extend(rows)
-        return draw_sheet(columns, rows, *arguments, **settings)
+        return draw_pictures(columns, rows, *arguments, **settings)
 
-    monkeypatch.setattr(comparison, "draw_sheet", remember)
-    monkeypatch.setattr(explanation, "draw_sheet", remember)
+    monkeypatch.setattr(comparison, "draw_pictures", remember)
+    monkeypatch.setattr(explanation, "draw_pictures", remember)
     return seen
 
 
-def opened(content: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(content))
-    picture.load()
-    assert max(200, picture.height // 4) < picture.width < 2000
-    return picture
-
-
 def test_figure4_shows_each_run_s_own_enhancement(runs: dict[str, Path], rows: list[Row]) -> None:
-    picture = opened(figure4(runs, images=2))
-    assert "phantom data, no result" in picture.text["Description"]
-    assert [len(row.tiles) for row in rows] == [4] * 6
+    assert "phantom data, no result" in description(figure4(runs, images=2))
+    assert [len(row.pictures) for row in rows] == [4] * 6
     sample = load(runs["frozen"]).samples(2)[1]
     expected = [sample.degraded, *(load(folder).enhance(sample.image) for folder in runs.values()), sample.clean]
     assert not torch.equal(expected[1], expected[2])
-    for tile, image in zip(rows[3].tiles, expected, strict=True):
-        np.testing.assert_array_equal(tile.pixels, rgb(image, "xy"))
-    assert rows[3].tiles[1].caption.endswith(tuple("0123456789"))
-    assert " dB, SSIM " in rows[3].tiles[1].caption
-    assert rows[3].tiles[1].caption != rows[3].tiles[2].caption
-    assert [tile is None for tile in rows[5].tiles] == [False, False, False, True]
-    # Errors of the enhanced images are black where there is none.
-    assert rows[5].tiles[0].pixels.mean() > 50
+    for tile, image in zip(rows[3].pictures, expected, strict=True):
+        np.testing.assert_array_equal(tile.values, displayed(image, "xy"))
+    assert rows[3].pictures[1].caption.endswith(tuple("0123456789"))
+    assert " dB, SSIM " in rows[3].pictures[1].caption
+    assert rows[3].pictures[1].caption != rows[3].pictures[2].caption
+    assert [tile is None for tile in rows[5].pictures] == [False, False, False, True]
+    error = (expected[0].clamp(0, 1) - sample.clean).abs().mean(dim=0)
+    np.testing.assert_allclose(rows[5].pictures[0].values, error.T, atol=1e-6)
+    # One scale for all, at which no more than a few of the enhanced images' errors end.
+    (scale,) = {tile.scale for row in (rows[2], rows[5]) for tile in row.pictures if tile is not None}
+    assert np.mean(rows[5].pictures[1].values > scale) <= 0.01
 
 
 def test_figure6_has_a_column_per_method_and_rows_per_data_set(
     runs: dict[str, Path], rows: list[Row], tmp_path: Path
 ) -> None:
     other = make_run(tmp_path / "other", dataset_dir="others", orientation="yx")
-    opened(figure6({"A: Frozen": runs["frozen"], "A: GradProm": runs["gradprom"], "B: GradProm": other}))
+    figure6({"A: Frozen": runs["frozen"], "A: GradProm": runs["gradprom"], "B: GradProm": other})
     assert [row.heading[:2] for row in rows] == ["A,", "", "B,", ""]
-    assert [tile is None for tile in rows[2].tiles] == [False, True, False, False]
+    assert [tile is None for tile in rows[2].pictures] == [False, True, False, False]
     with pytest.raises(InputError, match="expected labels like 'ISIC: GradProm', found 'GradProm'"):
         figure6({"GradProm": other})
 
 
 def test_figure7_enhances_the_undegraded_image(runs: dict[str, Path], rows: list[Row], tmp_path: Path) -> None:
-    opened(figure7({"GradProm": runs["gradprom"]}, images=2))
+    figure7({"GradProm": runs["gradprom"]}, images=2)
     run = load(runs["gradprom"])
     sample = run.samples(2)[0]
-    np.testing.assert_array_equal(rows[0].tiles[0].pixels, rgb(sample.clean, "xy"))
-    np.testing.assert_array_equal(rows[0].tiles[1].pixels, rgb(run.enhance(sample.clean), "xy"))
+    np.testing.assert_array_equal(rows[0].pictures[0].values, displayed(sample.clean, "xy"))
+    np.testing.assert_array_equal(rows[0].pictures[1].values, displayed(run.enhance(sample.clean), "xy"))
     with pytest.raises(InputError, match=r"found a network that makes \(3, 64, 64\) of \(3, 32, 32\)"):
         figure7({"larger": make_run(tmp_path / "larger", scale=2)})
 
 
 def test_figure2_explains_every_network_of_a_run(runs: dict[str, Path], rows: list[Row], tmp_path: Path) -> None:
     single = make_run(tmp_path / "single", auxiliary="diagnosis", phantom=False)
-    assert "phantom" in opened(figure2({"both": runs["gradprom"], "single": single}, images=1)).text["Description"]
-    assert [[tile is None for tile in row.tiles] for row in rows] == [[False] * 5, [False] * 3 + [True, False]]
-    maps = [rows[0].tiles[column].pixels for column in (1, 3, 4)]
-    assert all(pixels.max() == 255 and pixels.std() > 1 for pixels in maps)
-    assert not np.array_equal(maps[1], maps[2])
-    assert "phantom" not in opened(figure2({"single": single}, images=1)).text["Description"]
+    assert "phantom" in description(figure2({"both": runs["gradprom"], "single": single}, images=1))
+    assert [[tile is None for tile in row.pictures] for row in rows] == [[False] * 5, [False] * 3 + [True, False]]
+    maps = [rows[0].pictures[column] for column in (1, 3, 4)]
+    assert [tile.scale for tile in maps] == pytest.approx([np.percentile(tile.values, 99) for tile in maps])
+    assert all(tile.values.std() > 0.01 * tile.scale for tile in maps)
+    assert not np.array_equal(maps[1].values, maps[2].values)
+    assert "phantom" not in description(figure2({"single": single}, images=1))
 
 
 def test_figure5_explains_the_true_class_for_each_run(runs: dict[str, Path], rows: list[Row], tmp_path: Path) -> None:
-    description = opened(figure5(runs, images=2)).text["Description"]
-    assert "layer4 (1 x 1 cells)" in description
+    assert "layer4 (1 x 1 cells)" in description(figure5(runs, images=2))
     assert [row.heading for row in rows] == [
         f"image {number} (class {number % 3})  {label}" for number in (0, 4) for label in ("frozen", "gradprom")
     ]
@@ -118,8 +105,8 @@ def test_figure5_explains_the_true_class_for_each_run(runs: dict[str, Path], row
     sample = run.samples(2)[1]
     with torch.no_grad():
         probability = run.tasks["diagnosis"].network(sample.clean[None]).softmax(1)[0]
-    assert rows[2].tiles[3].caption == f"answer {int(probability.argmax())}, p(true) {probability[1]:.2f}"
-    assert "layer2 (4 x 4 cells)" in opened(figure5(runs, images=1, layer="layer2")).text["Description"]
+    assert rows[2].pictures[3].caption == f"answer {int(probability.argmax())}, p(true) {probability[1]:.2f}"
+    assert "layer2 (4 x 4 cells)" in description(figure5(runs, images=1, layer="layer2"))
     single = make_run(tmp_path / "single", auxiliary="segmentation")
     with pytest.raises(InputError, match=r"found recognition tasks \['segmentation'\], expected a diagnosis"):
         figure5({"single": single})
@@ -136,6 +123,5 @@ def test_the_registry_asks_for_runs_that_the_bundles_can_make() -> None:
     for figure in FIGURES.values():
         assert figure.title
         for run in figure.needs.values():
-            path = ROOT / "bundles" / run.bundle / "configs" / "train.json"
-            if path.is_file():  # one bundle may be worked on without the others
-                assert {key.split("#")[0] for key in run.overrides} <= set(json.loads(path.read_text())), run
+            known = json.loads((ROOT / "bundles" / run.bundle / "configs" / "train.json").read_text())
+            assert {key.split("#")[0] for key in run.overrides} <= set(known), run

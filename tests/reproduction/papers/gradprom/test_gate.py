@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
 
 from shared.errors import InputError
-from shared.reproduction.papers.gradprom import gate
-from shared.reproduction.papers.gradprom.gate import draw_gate, read_gate
+from shared.reporting.charts import Line, draw_charts
+from shared.reproduction.papers.gradprom.figures import gate
+from shared.reproduction.papers.gradprom.figures.gate import draw_gate, read_gate
+from tests.reporting.pictures import description, pixels
 
 HISTORY = """epoch,loss,val_psnr,diagnosis_cosine,diagnosis_acceptance,diagnosis_skipped
 1,0.5,12.0,,,
@@ -37,13 +38,13 @@ def test_a_history_is_read_with_its_gaps(tmp_path: Path) -> None:
 
 
 def test_a_row_of_charts_per_task_and_a_line_per_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
+    drawn: list[tuple[Any, ...]] = []
 
-    def remember(title, x_title, lines, **settings):
-        drawn.append((title, [line.colour for line in lines], [list(line.y) for line in lines]))
-        return Image.new("RGB", (640, 340), "white")
+    def remember(charts: Any, names: Any, legend: str) -> bytes:
+        drawn.append((charts, names))
+        return draw_charts(charts, names, legend)
 
-    monkeypatch.setattr(gate, "draw_chart", remember)
+    monkeypatch.setattr(gate, "draw_charts", remember)
     both = HISTORY.replace("diagnosis", "segmentation")
     runs = {
         "none": make_history(tmp_path / "none", "epoch,loss\n1,0.5\n"),
@@ -51,22 +52,27 @@ def test_a_row_of_charts_per_task_and_a_line_per_run(tmp_path: Path, monkeypatch
         "two": make_history(tmp_path / "two", both),
         "three": make_history(tmp_path / "three"),
     }
-    Image.open(io.BytesIO(draw_gate(runs))).load()
-    first, second, third = (gate.colour_of(number) for number in range(3))
-    rate, cosine = [None, 0.5, 1.0], [None, -0.25, None]
-    assert drawn == [
-        ("diagnosis: acceptance rate", [first, third], [rate] * 2),
-        ("diagnosis: cosine of the gradients", [first, third], [cosine] * 2),
-        ("segmentation: acceptance rate", [second], [rate]),
-        ("segmentation: cosine of the gradients", [second], [cosine]),
+    assert pixels(draw_gate(runs)).shape[1] == 1280
+    ((charts, names),) = drawn
+    assert names == ["one", "two", "three"]
+    rate, cosine = Line([1, 2, 3], [None, 0.5, 1.0]), Line([1, 2, 3], [None, -0.25, None])
+    assert [[(chart.title, chart.lines) for chart in row] for row in charts] == [
+        [
+            ("diagnosis: acceptance rate", {"one": rate, "three": rate}),
+            ("diagnosis: cosine of the gradients", {"one": cosine, "three": cosine}),
+        ],
+        [
+            ("segmentation: acceptance rate", {"two": rate}),
+            ("segmentation: cosine of the gradients", {"two": cosine}),
+        ],
     ]
 
 
 @pytest.mark.parametrize("phantom", [True, False])
 def test_phantom_data_are_called_no_result(tmp_path: Path, phantom: bool) -> None:
-    picture = Image.open(io.BytesIO(draw_gate({"a": make_history(tmp_path / "a", phantom=phantom)})))
-    assert picture.width < 2000
-    assert ("phantom data, no result" in picture.text["Description"]) == phantom
+    words = description(draw_gate({"a": make_history(tmp_path / "a", phantom=phantom)}))
+    assert ("phantom data, no result" in words) == phantom
+    assert "share of steps" in words
 
 
 @pytest.mark.parametrize(

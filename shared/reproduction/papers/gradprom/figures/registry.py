@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
-from shared.reproduction.model import Run
-from shared.reproduction.papers.gradprom.comparison import SEPARATOR, figure4, figure6, figure7
-from shared.reproduction.papers.gradprom.experiments import trained
-from shared.reproduction.papers.gradprom.explanation import figure2, figure5
-from shared.reproduction.papers.gradprom.gate import draw_gate
+from shared.reproduction.description import Figure, Run
+from shared.reproduction.papers.gradprom.figures.comparison import SEPARATOR, figure4, figure6, figure7
+from shared.reproduction.papers.gradprom.figures.explanation import figure2, figure5
+from shared.reproduction.papers.gradprom.figures.gate import draw_gate
+from shared.reproduction.papers.gradprom.tables import trained
 
 STRATEGIES = {
     "Joint training": "joint",
@@ -18,23 +16,6 @@ STRATEGIES = {
     "GradProm": "gradprom",
     "GradProm (cosine)": "gradprom_cosine",
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the paper, or one of our own.
-
-    Attributes:
-        title: one line.
-        needs: runs by the label that the figure gives them.
-        draw: takes the folders of these runs by label and returns a PNG file.
-        paper: whether the paper has such a figure.
-    """
-
-    title: str
-    needs: Mapping[str, Run]
-    draw: Callable[[Mapping[str, str | Path]], bytes]
-    paper: bool = True
 
 
 def _isic(strategy: str, auxiliary: str = "diagnosis") -> Run:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from shared.errors import InputError
-from shared.reporting.drawing import heat_pixels, rgb, upright
-from shared.reproduction.papers.gradprom.activation import LAYER, class_activation
-from shared.reproduction.papers.gradprom.guided import explain_enhancement, explain_recognition
-from shared.reproduction.papers.gradprom.sheet import Row, Tile, draw_sheet, image_tile, legend
-from shared.reproduction.papers.gradprom.trained import Sample, TrainedRun, load_all, same_samples
+from shared.reporting.class_activation import LAYER, class_activation
+from shared.reporting.display import displayed, upright
+from shared.reporting.guided_backpropagation import explain_enhancement, explain_recognition
+from shared.reporting.panels import Picture, Row, draw_pictures, image_picture
+from shared.reproduction.trained_run import Sample, TrainedRun, any_phantom, legend, load_all, same_samples
 
 DIAGNOSIS = "diagnosis"
 VR = {"segmentation": "VR_seg", DIAGNOSIS: "VR_dia"}
@@ -39,7 +38,7 @@ def figure2(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
     trained = load_all(runs)
     names = [name for name in VR if any(name in run.tasks for run in trained.values())]
     rows = [
-        Row(_guided_tiles(run, sample, names), f"{sample.id}  {label}")
+        Row(_guided_pictures(run, sample, names), f"{sample.id}  {label}")
         for label, run in trained.items()
         for sample in run.samples(images)
     ]
@@ -49,7 +48,7 @@ def figure2(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
         "of the enhanced image on which the recognition networks' answers depend. Brighter is more; each map has a "
         "scale of its own, up to its 99th percentile."
     ]
-    return draw_sheet(columns, rows, legend(sentences, trained))
+    return draw_pictures(columns, rows, legend(sentences, any_phantom(trained)))
 
 
 def figure5(runs: Mapping[str, str | Path], images: int = 3, layer: str = LAYER) -> bytes:
@@ -78,25 +77,28 @@ def figure5(runs: Mapping[str, str | Path], images: int = 3, layer: str = LAYER)
         "it most, blue where it does not; each map up to its own maximum. Above each, the network's answer and the "
         "probability of the true class."
     ]
-    return draw_sheet(columns, rows, legend(sentences, trained))
+    return draw_pictures(columns, rows, legend(sentences, any_phantom(trained)))
 
 
-def _guided_tiles(run: TrainedRun, sample: Sample, names: list[str]) -> list[Tile | None]:
+def _guided_pictures(run: TrainedRun, sample: Sample, names: list[str]) -> list[Picture | None]:
     enhanced = run.enhance(sample.image)
-    tiles: list[Tile | None] = [
-        image_tile(sample.degraded, run.orientation),
-        _gradient_tile(explain_enhancement(run.network, sample.image, sample.clean), run.orientation),
-        image_tile(enhanced, run.orientation),
+    pictures: list[Picture | None] = [
+        image_picture(sample.degraded, run.orientation),
+        _gradient_picture(explain_enhancement(run.network, sample.image, sample.clean), run.orientation),
+        image_picture(enhanced, run.orientation),
     ]
     for name in names:
         task = run.tasks.get(name)
-        tiles.append(None if task is None else _gradient_tile(explain_recognition(task, enhanced), run.orientation))
-    return tiles
+        explained = None if task is None else explain_recognition(task, enhanced)
+        pictures.append(None if explained is None else _gradient_picture(explained, run.orientation))
+    return pictures
 
 
-def _gradient_tile(gradient: Tensor, orientation: str) -> Tile:
+def _gradient_picture(gradient: Tensor, orientation: str) -> Picture:
     length = gradient.norm(dim=0).numpy()
-    return Tile(heat_pixels(length / max(float(np.percentile(length, 99)), np.finfo(np.float32).tiny), orientation))
+    # A gradient that is 0 everywhere, too, has a scale.
+    scale = max(float(np.percentile(length, 99)), float(np.finfo(np.float32).tiny))
+    return Picture(upright(length, orientation), scale=scale)
 
 
 def _activation_row(label: str, run: TrainedRun, sample: Sample, layer: str) -> tuple[Row, tuple[int, int]]:
@@ -108,19 +110,10 @@ def _activation_row(label: str, run: TrainedRun, sample: Sample, layer: str) -> 
     maps, cells = class_activation(network, versions, sample.label, layer)
     with torch.no_grad():
         probabilities = network(versions.to(run.device)).softmax(1).cpu()
-    tiles: list[Tile | None] = [image_tile(sample.clean, run.orientation)]
+    pictures: list[Picture | None] = [image_picture(sample.clean, run.orientation)]
     for image, activation, probability in zip(versions, maps.numpy(), probabilities, strict=True):
         caption = f"answer {int(probability.argmax())}, p(true) {probability[sample.label]:.2f}"
-        tiles.append(Tile(_overlay(image, activation, run.orientation), caption))
-    return Row(tiles, f"{sample.id} (class {sample.label})  {label}"), cells
-
-
-def _overlay(image: Tensor, activation: NDArray, orientation: str, share: float = 0.5) -> NDArray[np.uint8]:
-    """Blend an image with a map in [0, 1] drawn from blue over green to red."""
-    values = upright(activation, orientation)
-    stops = (0.0, 0.25, 0.5, 0.75, 1.0)
-    levels = ((0, 0, 0, 255, 255), (0, 128, 255, 255, 0), (255, 255, 0, 0, 0))
-    colours = np.stack([np.interp(values, stops, level) for level in levels], axis=-1)
-    # Grey below the colours: skin is red, tissue is pink.
-    grey = rgb(image, orientation).mean(axis=-1, keepdims=True)
-    return ((1 - share) * grey + share * colours).round().astype(np.uint8)
+        grey = displayed(image.clamp(0, 1).mean(dim=0, keepdim=True), run.orientation)
+        # Grey below the colours: skin is red, tissue is pink.
+        pictures.append(Picture(grey, caption, overlay=upright(activation, run.orientation)))
+    return Row(pictures, f"{sample.id} (class {sample.label})  {label}"), cells

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from shared.bundle import provenance
 from shared.errors import InputError, message_of
 from shared.files import read_json
-from shared.handlers.best_model import MODEL, RECOGNITION
 from shared.networks import weights
 from shared.recognition import RecognitionTask
-from shared.reporting.drawing import check_orientation
+from shared.reporting.display import check_orientation
 from shared.reporting.images import enlarged, plain, spread
 
 CONFIG = "eval/config.json"
+PHANTOM = "These are phantom data, no result."
 EXPECTED = "expected the folder of a finished run, with models/ and eval/"
 
 
@@ -53,10 +53,10 @@ class TrainedRun:
     Attributes:
         folder: of the run.
         network: IP, in evaluation mode.
-        tasks: recognition tasks by name, their networks in evaluation mode.
+        tasks: recognition tasks by name, their networks in evaluation mode; none where the bundle has none.
         test_set: items of the test set, preprocessed when they are asked for.
         inferer: how the evaluation applied IP.
-        orientation: how images lie on the screen, see :func:`shared.reporting.drawing.check_orientation`.
+        orientation: how images lie on the screen, see :func:`shared.reporting.display.check_orientation`.
         provenance: content of ``provenance.json``.
     """
 
@@ -121,7 +121,8 @@ def load(run_folder: str | Path, device: str | torch.device = "cpu") -> TrainedR
     bundle's is, expressions included.
 
     Args:
-        run_folder: holds ``models/{model.pt,recognition.pt,provenance.json}`` and ``eval/config.json``.
+        run_folder: holds ``models/{model.pt,provenance.json}``, ``recognition.pt`` beside them where the
+            configuration has recognition tasks, and ``eval/config.json``.
         device: where the networks go.
 
     Raises:
@@ -136,11 +137,12 @@ def load(run_folder: str | Path, device: str | torch.device = "cpu") -> TrainedR
     config |= {"device": f"$torch.device('{device}')", "imagenet_weights": None}
     with torch.random.fork_rng(devices=[]):
         build = _Builder(folder / CONFIG, config)
-        network, tasks = build("network"), {task.name: task for task in build("tasks")}
+        network = build("network")
+        tasks = {task.name: task for task in build("tasks")} if "tasks" in config else None
         test_set, inferer = build("test#dataset"), build("validate#inferer")
         orientation = build.orientation()
     _load_weights(folder / "models", network, tasks)
-    return TrainedRun(folder, network, tasks, test_set, inferer, orientation, origin)
+    return TrainedRun(folder, network, tasks or {}, test_set, inferer, orientation, origin)
 
 
 def load_all(runs: Mapping[str, str | Path], device: str | torch.device = "cpu") -> dict[str, TrainedRun]:
@@ -175,6 +177,16 @@ def same_samples(runs: Mapping[str, TrainedRun], count: int) -> list[Sample]:
         if len(found) != len(expected):
             raise InputError(f"{run.folder}: found {len(found)} test images, expected {len(expected)}")
     return expected
+
+
+def any_phantom(runs: Mapping[str, TrainedRun]) -> bool:
+    """Return whether a run comes from phantom data."""
+    return any(run.phantom for run in runs.values())
+
+
+def legend(sentences: Sequence[str], phantom: bool) -> str:
+    """Join the sentences of a figure's legend, with the words that phantom data need."""
+    return " ".join([*sentences, *([PHANTOM] if phantom else [])])
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:
@@ -217,15 +229,17 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; {EXPECTED}")
     config = read_json(path, "the configuration of a run")
-    for key in ("network", "tasks", "test", "validate"):
+    for key in ("network", "test", "validate"):
         if key not in config:
             raise InputError(f"{path}: found no key {key!r}, expected the configuration of an enhancement run")
     return config
 
 
-def _load_weights(folder: Path, network: nn.Module, tasks: Mapping[str, RecognitionTask]) -> None:
-    weights.load_into(network, weights.read(folder / MODEL, EXPECTED), folder / MODEL)
+def _load_weights(folder: Path, network: nn.Module, tasks: Mapping[str, RecognitionTask] | None) -> None:
+    weights.load(network, folder / weights.MODEL, EXPECTED)
     network.eval().requires_grad_(False)
-    weights.load_all({name: task.network for name, task in tasks.items()}, folder / RECOGNITION, EXPECTED)
+    if tasks is None:
+        return
+    weights.load({name: task.network for name, task in tasks.items()}, folder / weights.RECOGNITION, EXPECTED)
     for task in tasks.values():
         task.network.eval().requires_grad_(False)

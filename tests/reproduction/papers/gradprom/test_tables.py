@@ -4,16 +4,15 @@ import json
 
 import pytest
 
-from shared import bundle_root
 from shared.bundle.settings import SETTINGS
 from shared.errors import InputError
-from shared.reproduction.model import Run
-from shared.reproduction.papers.gradprom import paper
-from shared.reproduction.papers.gradprom.experiments import tables
+from shared.reproduction.commands import config_files
+from shared.reproduction.description import Run
+from shared.reproduction.papers import profiles
+from shared.reproduction.papers.gradprom.tables import RECOGNITION, tables
 from shared.reproduction.profiles import PROFILES
-from shared.reproduction.runs import config_files
 
-TABLES = tables()
+TABLES = {table.name: table for table in tables()}
 RUNS = list(dict.fromkeys(cell.run for table in TABLES.values() for cell in table.cells))
 OURS = ("cosine", "SR-ResNet seg", "frozen seg")
 """Rows beyond the paper's."""
@@ -31,16 +30,16 @@ def test_run_names_files_keys_and_values_that_there_are(run):
             SETTINGS[key].check(key, value)
 
 
-@pytest.mark.parametrize("table", [table for table in TABLES.values() if table.paper], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [table for table in TABLES.values() if table.printed], ids=lambda table: table.name)
 def test_every_row_and_column_of_the_paper_is_there(table):
     """Rows "from the paper, not run here" are methods without an implementation here."""
     ours = {(cell.row, cell.column) for cell in table.cells}
-    assert list(dict.fromkeys(cell.column for cell in table.cells)) == paper.columns(table.name)
-    theirs = {row.row for row in paper.rows(table.name) if row.run_here}
+    assert list(dict.fromkeys(cell.column for cell in table.cells)) == table.printed.columns
+    theirs = {row.row for row in table.printed.rows if row.run_here}
     assert theirs == {row for row, _ in ours if not any(word in row for word in OURS)}
     for cell in table.cells:
         if not any(word in cell.row for word in OURS):
-            numbers = [paper.number(table.name, cell.row, cell.column, metric) for metric in cell.metrics]
+            numbers = [table.printed.number(cell.row, cell.column, metric) for metric in cell.metrics]
             assert any(number is not None for number in numbers), (cell.row, cell.column)
 
 
@@ -77,17 +76,22 @@ def test_mni152_holds_eight_strategies_three_weights_and_two_noise_levels():
 
 
 def test_profiles_add_to_overrides_and_overlays():
-    run = Run("gradprom_isic", {"backbone": "resnet101", "sigma": 0.1}, ("challenging.json",))
-    assert PROFILES["full"].apply(run) == run
-    smoke = PROFILES["smoke"].apply(run)
+    run = Run("gradprom_isic", {"backbone": "resnet101", "sigma": 0.1}, ("challenging.json",), shares=(RECOGNITION,))
+    assert run.under(PROFILES["full"]) == run
+    smoke = run.under(PROFILES["smoke"])
     assert smoke.overrides == {"backbone": "resnet10", "sigma": 0.1}
     assert smoke.overlays == ("challenging.json", "smoke.json", "smoke_reproduction.json")
-    evaluation = Run("gradprom_isic", run.overrides, kind="evaluation", trained=run)
-    assert PROFILES["smoke"].apply(evaluation).trained == smoke
+    assert smoke.shares == run.shares
+    assert run.evaluated(test_dataset="lizard").under(PROFILES["smoke"]).trained == smoke
     with pytest.raises(InputError, match="expected 'full' or 'smoke' for bundle 'gradprom_isic', found 'cpu'"):
-        PROFILES["cpu"].apply(run)
+        run.under(profiles()["cpu"])
 
 
-def test_bundles_of_the_tables_exist():
-    for bundle in {run.bundle for run in RUNS}:
-        assert bundle_root(bundle)
+def test_the_shared_stage_is_alone_in_what_trains_an_enhancement():
+    """Stage (a) on clean images is shared; benchmarks ii and iii train recognition on degraded ones."""
+    for run in RUNS:
+        assert run.shares == ((RECOGNITION,) if run.kind == "enhancement" else ())
+    (first,) = {RECOGNITION.of(cell.run).identity() for cell in TABLES["mni152"].cells}
+    (isic,) = {RECOGNITION.of(cell.run) for cell in TABLES["table1"].cells if cell.run.kind == "enhancement"}
+    assert isic.overrides == {"auxiliary": "diagnosis", "strategy": "none"}
+    assert isic.identity() != first

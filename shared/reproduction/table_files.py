@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from csv import DictWriter
 from typing import Any
 
+from shared.reproduction.description import Table
 from shared.reproduction.layout import (
     PHANTOM,
     Grid,
@@ -20,8 +21,6 @@ from shared.reproduction.layout import (
     value,
     value_grids,
 )
-from shared.reproduction.model import Table
-from shared.reproduction.papers.gradprom import paper
 
 VALUE_COLUMNS = [
     "phantom", "table", "row", "column", "metric", "mean", "std", "n", "paper_mean", "paper_std", "weights",
@@ -98,14 +97,14 @@ def comparisons_csv(table: Table, results: Results) -> str:
 
 def _value_lines(table: Table, results: Results) -> Iterator[dict[str, Any]]:
     cells = {(cell.row, cell.column): cell for cell in table.cells}
-    others = [row.row for row in paper.rows(table.name)] if table.paper else []
+    others = [row.row for row in table.printed.rows] if table.printed else []
     for column in table.columns:
         for row in dict.fromkeys([*table.rows, *others]):
             cell = cells.get((row, column))
             result = results.get(cell) if cell else None
             for metric in metrics_of(table, results, column):
                 found = value(result, metric)
-                printed = paper.number(table.name, row, column, metric) if table.paper else None
+                printed = table.printed.number(row, column, metric) if table.printed else None
                 if found is None and printed is None and (cell is None or metric not in cell.metrics):
                     continue
                 line: dict[str, Any] = {"table": table.name, "row": row, "column": column, "metric": metric, "n": 0}

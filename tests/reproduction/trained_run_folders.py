@@ -71,10 +71,10 @@ def configuration(**changes: Any) -> dict[str, Any]:
             "inferer": {"_target_": "SimpleInferer"},
         },
         "test": {
-            "datalist": {"_target_": "tests.reproduction.papers.gradprom.folders.items", "dataset_dir": "@dataset_dir"},
+            "datalist": {"_target_": "tests.reproduction.trained_run_folders.items", "dataset_dir": "@dataset_dir"},
             "dataset": {"_target_": "Dataset", "data": "@test#datalist", "transform": "@validate#preprocessing"},
             "handlers": [
-                {"_target_": "shared.handlers.LoadBestModel", "folder": "@ckpt_dir"},
+                {"_target_": "shared.handlers.LoadWeights", "folder": "@ckpt_dir", "files": {}},
                 {"_target_": "shared.reporting.EnhancementReport", "output_dir": "@output_dir",
                  "orientation": "@orientation"},
             ],

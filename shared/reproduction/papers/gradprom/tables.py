@@ -1,16 +1,46 @@
 """The tables of the GradProm paper (arXiv 2501.01114) and one of our own, as runs of bundles.
 
-Rows and columns are called as in ``paper_gradprom.json``, which holds the paper's numbers. Runs that two tables have
-in common are the same run and made once.
+Rows and columns are called as in ``numbers.json``, which holds the paper's numbers. Runs that two tables have in common
+are the same run and made once, and so is the training of recognition networks on clean images (the paper's stage (a)).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from shared.reproduction.model import Cell, Run, Table
+from shared.reproduction.description import Cell, Run, Stage, Table
+from shared.reproduction.printed import read_printed
+from shared.reproduction.profiles import Profile
+
+NUMBERS = read_printed(Path(__file__).with_name("numbers.json"))
+RECOGNITION = Stage(
+    "recognition",
+    run_id="pretraining",
+    trainer="$@pretrain.trainer",
+    overrides={"strategy": "none"},
+    # Recognition networks look at clean images then.
+    ignores=frozenset(
+        ["strategy", "weight", "supervised", "sigma", "warmup", "max_epochs", "learning_rate", "val_interval"]
+    ),
+    ignores_overlays=frozenset(["challenging.json", "speckle.json", "salt_and_pepper.json", "undegraded.json"]),
+)
+TIMELESS = frozenset(["sigma", "weight", "supervised"])
+CPU = Profile(
+    "cpu", "the comparison on MNI152 with a small network, an hour or two on 2 CPU cores",
+    of_bundle={
+        "gradprom_mni152": {
+            "profile": "cpu",
+            "network_def#num_blocks": 4,
+            "network_def#features": 32,
+            "max_epochs": 3,
+            "val_interval": 3,
+            "pretrain_epochs": 8,
+        }
+    },
+)
 
 STRATEGIES = {"joint": "joint", "frozen": "frozen", "GradProm": "gradprom", "GradProm cosine": "gradprom_cosine"}
 """Label in the tables to value of ``strategy``; the last one is lemma 3.1, which the paper's tables do not have."""
@@ -26,18 +56,31 @@ _COSINE = "GradProm cosine is lemma 3.1 with λ as in the other rows; the paper'
 _ESTR = "frozen is ESTR's training: the recognition gradient passes through a frozen VR into IP."
 
 
-def tables() -> dict[str, Table]:
-    """Return all tables by name."""
-    made = [_table1(), _table2(), _table3(), _table4(), _table5(), _table6(), _table7(), _table8(), _mni152()]
-    return {table.name: table for table in made}
+def tables() -> tuple[Table, ...]:
+    """Return all tables, those of the paper first."""
+    return (_table1(), _table2(), _table3(), _table4(), _table5(), _table6(), _table7(), _table8(), _mni152())
 
 
 def trained(bundle: str, auxiliary: str, strategy: str, supervised: bool = True, **more: Any) -> Run:
     """Return an enhancement run; one call for all tables, so that equal runs have equal overrides."""
     if strategy == "none":
         # Nothing of the cascade reads labels then: one run serves both halves of a table.
-        return Run(bundle, {"auxiliary": auxiliary, "strategy": strategy, **more})
-    return Run(bundle, {"auxiliary": auxiliary, "strategy": strategy, "supervised": supervised, **more})
+        return _cascade(bundle, auxiliary=auxiliary, strategy=strategy, **more)
+    return _cascade(bundle, auxiliary=auxiliary, strategy=strategy, supervised=supervised, **more)
+
+
+def _cascade(bundle: str, **overrides: Any) -> Run:
+    return Run(bundle, overrides, shares=(RECOGNITION,), timeless=TIMELESS)
+
+
+def _alone(auxiliary: str, sigma: float, *overlays: str) -> Run:
+    """Return a run of benchmark ii or iii: recognition networks that see degraded images from the start."""
+    overrides, trainers = {"auxiliary": auxiliary, "sigma": sigma}, (RECOGNITION.trainer,)
+    return Run("gradprom_isic", overrides, (*overlays, ALONE), "recognition", trainers=trainers, timeless=TIMELESS)
+
+
+def _printed(name: str, title: str, cells: Iterable[Cell], *notes: str) -> Table:
+    return Table(name, title, tuple(cells), NUMBERS[name], notes=notes)
 
 
 def _noise(sigma: float) -> str:
@@ -53,7 +96,7 @@ def _ablation(auxiliary: str, benchmark: str) -> list[Cell]:
     cells = []
     for sigma in NOISE:
         column, metrics = _noise(sigma), ("psnr", "ssim", METRIC[auxiliary])
-        alone = Run("gradprom_isic", {"auxiliary": auxiliary, "sigma": sigma}, (ALONE,), "recognition")
+        alone = _alone(auxiliary, sigma)
         cells.append(Cell(benchmark, column, alone, "degraded", (METRIC[auxiliary],), auxiliary))
         plain = trained("gradprom_isic", auxiliary, "none", sigma=sigma)
         cells.append(Cell("Benchmark-i", column, plain, metrics=metrics, task=auxiliary))
@@ -68,7 +111,7 @@ def _ablation(auxiliary: str, benchmark: str) -> list[Cell]:
 def _table1() -> Table:
     cells = _ablation("diagnosis", "Benchmark-ii")
     title = "Denoising on ISIC 2018 with a diagnosis network (ResNet-50)"
-    return Table("table1", title, tuple(cells), notes=(_COSINE, _ESTR))
+    return _printed("table1", title, cells, _COSINE, _ESTR)
 
 
 def _table2() -> Table:
@@ -80,14 +123,13 @@ def _table2() -> Table:
             cells.append(Cell(f"{half} multi-task", _noise(sigma), run, metrics=metrics, task="segmentation"))
     note = "Multi-task rows train and test on the 2017 set, the one with masks and classes for the same images."
     title = "Denoising on ISIC 2018 with a segmentation network (UNet, ResNet-50)"
-    return Table("table2", title, tuple(cells), notes=(note, _COSINE, _ESTR))
+    return _printed("table2", title, cells, note, _COSINE, _ESTR)
 
 
 def _table3() -> Table:
     cells, overlay, metrics = [], "challenging.json", ("psnr", "ssim", "mean_iou")
     for half, supervised in SUPERVISION.items():
-        overrides = {"auxiliary": "segmentation", "sigma": 0.3}
-        alone = Run("gradprom_isic", overrides, (overlay, ALONE), "recognition")
+        alone = _alone("segmentation", 0.3, overlay)
         cells.append(Cell("Benchmark-iii", half, alone, "degraded", ("mean_iou",), "segmentation"))
         for label, strategy in {"Benchmark-i": "none", **STRATEGIES}.items():
             run = trained("gradprom_isic", "segmentation", strategy, supervised, sigma=0.3)
@@ -96,7 +138,7 @@ def _table3() -> Table:
             cells.append(Cell(label, half, run, "enhanced", metrics, "segmentation", rivals))
     note = "Neither benchmark depends on the supervision of the cascade: one run stands in both columns."
     title = "ISIC 2018 under Gaussian noise (σ = 0.3), Poisson noise (rate 0.1) and blur (3×3, 2.0)"
-    return Table("table3", title, tuple(cells), notes=(note, _COSINE))
+    return _printed("table3", title, cells, note, _COSINE)
 
 
 def _table4() -> Table:
@@ -110,11 +152,11 @@ def _table4() -> Table:
             rivals = _against(f"Base {label}", ("Base frozen",))
             cells.append(Cell(f"Base {label}", half, run, compare_with=rivals))
         for label, run in runs.items():
-            other = Run(run.bundle, {**run.overrides, "test_dataset": "lizard"}, kind="evaluation", trained=run)
+            other = run.evaluated(test_dataset="lizard")
             cells.append(Cell(label, half, other, compare_with=_against(label, ("frozen",))))
     note = "Trained on ISIC 2018; Base rows are tested there, the others on Lizard, whose classes mean other things."
     title = "Domain generalisation: denoising (σ = 0.3) of another data set"
-    return Table("table4", title, tuple(cells), notes=(note,))
+    return _printed("table4", title, cells, note)
 
 
 def _compared(bundle: str, kinds: dict[str, str], columns: dict[str, dict[str, Any]], estr: str) -> list[Cell]:
@@ -153,24 +195,24 @@ def _levels() -> dict[str, dict[str, Any]]:
 def _table5() -> Table:
     cells = _compared("gradprom_isic", {"dia": "diagnosis", "seg": "segmentation"}, _levels(), "diagnosis")
     note = "Rows with a segmentation network are trained and tested on Task 1, the others on Task 3 of ISIC 2018."
-    return Table("table5", "Denoising on ISIC 2018, beside other methods", tuple(cells), notes=(note, _ESTR))
+    return _printed("table5", "Denoising on ISIC 2018, beside other methods", cells, note, _ESTR)
 
 
 def _table6() -> Table:
     cells = _compared("gradprom_covid_ct", {"dia": "diagnosis"}, _levels(), "diagnosis")
-    return Table("table6", "Denoising on COVID-CT, beside other methods", tuple(cells), notes=(_ESTR,))
+    return _printed("table6", "Denoising on COVID-CT, beside other methods", cells, _ESTR)
 
 
 def _table7() -> Table:
     scales = {f"γ = {scale}": {"scale": scale} for scale in (2, 4)}
     cells = _compared("gradprom_lizard", {"dia": "diagnosis", "seg": "segmentation"}, scales, "diagnosis")
     note = "Rows with a segmentation network are also tested on patches without a nucleus, which have no diagnosis."
-    return Table("table7", "Super-resolution on Lizard, beside other methods", tuple(cells), notes=(note, _ESTR))
+    return _printed("table7", "Super-resolution on Lizard, beside other methods", cells, note, _ESTR)
 
 
 def _table8() -> Table:
     cells = _compared("gradprom_camus", {"seg": "segmentation"}, _levels(), "segmentation")
-    return Table("table8", "Denoising on CAMUS, beside other methods", tuple(cells), notes=(_ESTR,))
+    return _printed("table8", "Denoising on CAMUS, beside other methods", cells, _ESTR)
 
 
 def _mni152() -> Table:
@@ -178,13 +220,13 @@ def _mni152() -> Table:
     metrics = ("psnr", "ssim", "psnr_region", "ssim_region", "mean_iou")
     cells = []
     for sigma in (0.1, 0.3):
-        column, none = _noise(sigma), Run("gradprom_mni152", {"strategy": "none", "sigma": sigma})
+        column, none = _noise(sigma), _cascade("gradprom_mni152", strategy="none", sigma=sigma)
         cells.append(Cell("noisy", column, none, "degraded", metrics, "segmentation"))
         cells.append(Cell("non-local means", column, none, "non_local_means", metrics[:4]))
         cells.append(Cell("none", column, none, metrics=metrics, task="segmentation"))
         for strategy in (*dict.fromkeys(["frozen", *STRATEGIES.values()]), *TORCHJD):
             for weight in WEIGHTS:
-                run = Run("gradprom_mni152", {"strategy": strategy, "sigma": sigma, "weight": weight})
+                run = _cascade("gradprom_mni152", strategy=strategy, sigma=sigma, weight=weight)
                 row = f"{strategy} λ = {weight:g}"
                 rivals = _against(row, ("none", f"frozen λ = {weight:g}"))
                 cells.append(Cell(row, column, run, metrics=metrics, task="segmentation", compare_with=rivals))
@@ -194,5 +236,5 @@ def _mni152() -> Table:
         "region: T1 above a fifth of its maximum. mean IoU: grey matter, white matter, background.",
     )
     title = "Strategies and weights on slices of the MNI152 template"
-    return Table("mni152", title, tuple(cells), paper=False, significance=False, notes=notes)
+    return Table("mni152", title, tuple(cells), significance=False, notes=notes)
 

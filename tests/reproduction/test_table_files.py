@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.reproduction import tables
+from shared.reproduction import table_files
 from shared.reproduction.layout import PHANTOM
 from shared.reproduction.results import CellResult
 from shared.reproduction.statistics import compare
@@ -32,7 +32,7 @@ def row_of(text: str, heading: str, row: str, level: str = "##") -> list[str]:
 def test_markdown_shows_ours_beside_the_papers(tmp_path: Path) -> None:
     small = table()
     results = measured(tmp_path, small)
-    text = tables.markdown(small, results)
+    text = table_files.markdown(small, results)
     found = results[small.cells[2]]
     assert found is not None
     cells = row_of(text, "σ = 0.1", "Sup. GradProm")
@@ -57,7 +57,7 @@ def test_markdown_shows_ours_beside_the_papers(tmp_path: Path) -> None:
 def test_markdown_compares_with_the_named_rows(tmp_path: Path) -> None:
     small = table()
     results = measured(tmp_path, small)
-    text = tables.markdown(small, results)
+    text = table_files.markdown(small, results)
     treatment, control = results[small.cells[2]], results[small.cells[1]]
     assert isinstance(treatment, CellResult)
     assert isinstance(control, CellResult)
@@ -77,22 +77,22 @@ def test_markdown_compares_with_the_named_rows(tmp_path: Path) -> None:
 
 
 def test_without_significance_there_are_effect_sizes_alone(tmp_path: Path) -> None:
-    small = table(significance=False, paper=False, name="mni152")
+    small = table(significance=False, printed=None, name="mni152")
     results = measured(tmp_path, small)
-    text = tables.markdown(small, results)
+    text = table_files.markdown(small, results)
     assert "Holm" not in text
     assert "95 %" not in text
     assert "paper" not in text
     assert "rank-biserial" in text
     assert "Effect sizes alone" in text
-    lines = lines_of(tables.comparisons_csv(small, results))
+    lines = lines_of(table_files.comparisons_csv(small, results))
     assert {line["p"] + line["p_holm"] + line["low"] + line["high"] for line in lines} == {""}
     assert all(line["difference"] and line["rank_biserial"] for line in lines if not line["note"])
 
 
 def test_few_groups_have_no_p_value(tmp_path: Path) -> None:
     small = table()
-    text = tables.markdown(small, measured(tmp_path, small, patients=5))
+    text = table_files.markdown(small, measured(tmp_path, small, patients=5))
     part = text.split("\n### PSNR [dB]\n")[1].split("\n#")[0]
     assert part.count("| n/a, 5 groups | n/a, 5 groups |") == 6
     assert "Fewer than 6 groups: no p-value" in text
@@ -101,17 +101,17 @@ def test_few_groups_have_no_p_value(tmp_path: Path) -> None:
 def test_a_single_repeat_has_no_standard_deviation(tmp_path: Path) -> None:
     small = table()
     results = measured(tmp_path, small, seeds=(0,))
-    cells = row_of(tables.markdown(small, results), "σ = 0.1", "Benchmark-i")
+    cells = row_of(table_files.markdown(small, results), "σ = 0.1", "Benchmark-i")
     assert "±" not in cells[1]
     assert cells[-1] == "1"
-    assert {line["std"] for line in lines_of(tables.csv(small, results))} == {""}
+    assert {line["std"] for line in lines_of(table_files.csv(small, results))} == {""}
 
 
 def test_csv_holds_one_value_a_line(tmp_path: Path) -> None:
     small = table()
     results = measured(tmp_path, small)
-    lines = lines_of(tables.csv(small, results))
-    assert list(lines[0]) == tables.VALUE_COLUMNS
+    lines = lines_of(table_files.csv(small, results))
+    assert list(lines[0]) == table_files.VALUE_COLUMNS
     places = [(line["row"], line["column"], line["metric"]) for line in lines]
     assert len(set(places)) == len(places)
     by_place = dict(zip(places, lines, strict=True))
@@ -135,8 +135,8 @@ def test_csv_holds_one_value_a_line(tmp_path: Path) -> None:
 def test_comparisons_as_csv(tmp_path: Path) -> None:
     small = table()
     results = measured(tmp_path, small)
-    lines = lines_of(tables.comparisons_csv(small, results))
-    assert list(lines[0]) == tables.COMPARISON_COLUMNS
+    lines = lines_of(table_files.comparisons_csv(small, results))
+    assert list(lines[0]) == table_files.COMPARISON_COLUMNS
     assert len(lines) == 2 * (1 + 2 + 2) * 3
     treatment, control = results[small.cells[2]], results[small.cells[0]]
     assert treatment is not None
@@ -157,19 +157,19 @@ def test_comparisons_as_csv(tmp_path: Path) -> None:
 def test_phantom_data_are_called_no_result_in_the_head_of_every_file(tmp_path: Path) -> None:
     small = table()
     results = measured(tmp_path, small, phantom=True)
-    head = tables.markdown(small, results, {"Device": "cpu", "Seeds": "0, 1, 2"}).split("\n")
+    head = table_files.markdown(small, results, {"Device": "cpu", "Seeds": "0, 1, 2"}).split("\n")
     assert head[2] == f"> **{PHANTOM}**"
     assert head[4:6] == ["- Device: cpu", "- Seeds: 0, 1, 2"]
-    for text in (tables.csv(small, results), tables.comparisons_csv(small, results)):
+    for text in (table_files.csv(small, results), table_files.comparisons_csv(small, results)):
         assert {line["phantom"] for line in lines_of(text)} == {"phantom data: no result"}
         assert text.split("\n")[1].startswith("phantom data: no result,")
 
 
 def test_a_table_of_which_nothing_was_run(tmp_path: Path) -> None:
     small = table()
-    text = tables.markdown(small, {})
+    text = table_files.markdown(small, {})
     assert text.count("| not run |") > 8
-    assert tables.csv(small, {})
+    assert table_files.csv(small, {})
 
 
 def test_metrics_differ_between_cells(tmp_path: Path) -> None:
@@ -177,12 +177,11 @@ def test_metrics_differ_between_cells(tmp_path: Path) -> None:
     benchmark = replace(small.cells[0], metrics=("accuracy",), version="degraded")
     other = replace(small, cells=(benchmark, *small.cells[1:3]))
     results = {benchmark: result(tmp_path, benchmark, 1.0), **measured(tmp_path, replace(small, cells=other.cells[1:]))}
-    text = tables.markdown(other, results)
+    text = table_files.markdown(other, results)
     assert row_of(text, "σ = 0.1", "Benchmark-i")[1] == "–"
-    metrics = {
-        line["metric"] for line in lines_of(tables.comparisons_csv(other, results)) if line["against"] == "Benchmark-i"
-    }
+    lines = lines_of(table_files.comparisons_csv(other, results))
+    metrics = {line["metric"] for line in lines if line["against"] == "Benchmark-i"}
     assert metrics == {"accuracy"}
     stray = replace(small, cells=(replace(small.cells[0], compare_with=("nobody",)),))
     with pytest.raises(ValueError, match="expected a row of 'σ = 0.1', found 'nobody'"):
-        tables.markdown(stray, {})
+        table_files.markdown(stray, {})

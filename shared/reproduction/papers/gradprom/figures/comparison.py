@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from shared.errors import InputError
-from shared.reporting.drawing import error_map, error_scale, heat_pixels
-from shared.reproduction.papers.gradprom.sheet import Row, Tile, detail, draw_sheet, image_tile, legend, quality
-from shared.reproduction.papers.gradprom.trained import Sample, TrainedRun, load_all, same_samples
+from shared.reporting.display import detail, error_map, error_scale, upright
+from shared.reporting.panels import Picture, Row, draw_pictures, image_picture, quality_caption
+from shared.reproduction.trained_run import Sample, TrainedRun, any_phantom, legend, load_all, same_samples
 
 SEPARATOR = ": "
 BOX = "The red box, where the clean image varies most, is shown enlarged below."
@@ -40,12 +40,12 @@ def figure4(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
     rows = []
     for sample, answers, maps in zip(samples, enhanced, errors, strict=True):
         rows += _comparison(sample, answers, orientation)
-        rows.append(Row([*(Tile(heat_pixels(error / scale, orientation)) for error in maps), None]))
+        rows.append(Row([*(Picture(upright(error, orientation), scale=scale) for error in maps), None]))
     sentences = [
         "Test images, degraded, enhanced by networks of each training strategy, and clean; PSNR and SSIM against the "
         "clean image.", BOX, "Last row of each image: absolute error, averaged over the channels."
     ]
-    return draw_sheet(["degraded", *trained, "clean"], rows, legend(sentences, trained), scale)
+    return draw_pictures(["degraded", *trained, "clean"], rows, legend(sentences, any_phantom(trained)), scale)
 
 
 def figure6(runs: Mapping[str, str | Path], images: int = 1) -> bytes:
@@ -77,7 +77,7 @@ def figure6(runs: Mapping[str, str | Path], images: int = 1) -> bytes:
         "Test images of each data set, degraded, enhanced by networks of each training strategy, and clean; PSNR and "
         "SSIM against the clean image. Images of lower resolution are enlarged by bicubic interpolation.", BOX
     ]
-    return draw_sheet(["degraded", *methods, "clean"], rows, legend(sentences, trained))
+    return draw_pictures(["degraded", *methods, "clean"], rows, legend(sentences, any_phantom(trained)))
 
 
 def figure7(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
@@ -105,16 +105,16 @@ def figure7(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
     rows = []
     for label, sample, enhanced, orientation in shown:
         box = detail(sample.clean)
-        tiles = [image_tile(image, orientation, box=box) for image in (sample.clean, enhanced)]
-        tiles.append(Tile(heat_pixels(error_map(enhanced, sample.clean) / scale, orientation)))
-        tiles += [image_tile(box.crop(image), orientation) for image in (sample.clean, enhanced)]
-        rows.append(Row(tiles, f"{sample.id}  {label}"))
+        pictures = [image_picture(image, orientation, box=box) for image in (sample.clean, enhanced)]
+        pictures.append(Picture(upright(error_map(enhanced, sample.clean), orientation), scale=scale))
+        pictures += [image_picture(box.crop(image), orientation) for image in (sample.clean, enhanced)]
+        rows.append(Row(pictures, f"{sample.id}  {label}"))
     columns = ["input, undegraded", "enhanced", "|enhanced - input|", "detail of input", "detail of enhanced"]
     sentences = [
         "Test images as they were recorded, without added degradation, and what the network makes of them; nobody "
         "knows the truth here. The red box, where the input varies most, is shown enlarged."
     ]
-    return draw_sheet(columns, rows, legend(sentences, trained), scale, "absolute difference")
+    return draw_pictures(columns, rows, legend(sentences, any_phantom(trained)), scale, "absolute difference")
 
 
 def _enhanced(sample: Sample, runs: Mapping[str, TrainedRun]) -> list[Tensor]:
@@ -125,6 +125,10 @@ def _comparison(sample: Sample, answers: Sequence[Tensor | None], orientation: s
     """Return two rows: the whole images with their quality, and the detail."""
     box = detail(sample.clean)
     versions = [sample.degraded, *answers]
-    whole = [None if v is None else image_tile(v, orientation, quality(v, sample.clean), box) for v in versions]
-    parts = [None if v is None else image_tile(box.crop(v), orientation) for v in [*versions, sample.clean]]
-    return [Row([*whole, image_tile(sample.clean, orientation, box=box)], f"{data}{sample.id}"), Row(parts)]
+    captions = ["" if v is None else quality_caption(v, sample.clean) for v in versions]
+    whole = [
+        None if v is None else image_picture(v, orientation, caption, box=box)
+        for v, caption in zip([*versions, sample.clean], [*captions, ""], strict=True)
+    ]
+    parts = [None if v is None else image_picture(box.crop(v), orientation) for v in [*versions, sample.clean]]
+    return [Row(whole, f"{data}{sample.id}"), Row(parts)]

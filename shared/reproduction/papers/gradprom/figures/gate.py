@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
-
 from shared.bundle import provenance
 from shared.errors import InputError
-from shared.reporting.chart import Line, colour_of, draw_chart, draw_legend
-from shared.reporting.drawing import GAP, LINE, encode, write
-from shared.reproduction.papers.gradprom.sheet import PHANTOM, wrapped
+from shared.reporting.charts import Chart, Line, draw_charts
+from shared.reproduction.trained_run import legend
 
 HISTORY = "eval/history.csv"
 ACCEPTANCE, COSINE = "_acceptance", "_cosine"
@@ -76,34 +73,22 @@ def draw_gate(runs: Mapping[str, str | Path]) -> bytes:
         raise InputError(
             f"the figure of the gate needs a run with recognition, found none in {', '.join(map(str, runs.values()))}"
         )
-    charts = [_charts(task, histories) for task in tasks]
-    width, height = charts[0][0].width * 2 + 3 * GAP, charts[0][0].height + GAP
-    names = draw_legend(list(histories), width - 2 * GAP)
-    sentences = "Per epoch: share of steps in which the recognition gradient was let in, and the mean cosine between "
-    sentences += "it and the gradient of the enhancement loss."
-    if any((provenance.read(Path(folder) / "models") or {}).get("phantom", False) for folder in runs.values()):
-        sentences += f" {PHANTOM}"
-    lines = wrapped(sentences, width - 2 * GAP)
-    top = GAP + names.height
-    canvas = Image.new("RGB", (width, top + len(charts) * height + len(lines) * LINE + GAP), "white")
-    canvas.paste(names, (GAP, GAP))
-    for row, pair in enumerate(charts):
-        for column, chart in enumerate(pair):
-            canvas.paste(chart, (GAP + column * (chart.width + GAP), top + row * height))
-    draw = ImageDraw.Draw(canvas)
-    for number, line in enumerate(lines):
-        write(draw, GAP, top + len(charts) * height + number * LINE, line, width, colour="#333333")
-    return encode(canvas, description=sentences)
+    sentences = [
+        "Per epoch: share of steps in which the recognition gradient was let in, and the mean cosine between it and "
+        "the gradient of the enhancement loss."
+    ]
+    phantom = any((provenance.read(Path(folder) / "models") or {}).get("phantom", False) for folder in runs.values())
+    return draw_charts([_charts(task, histories) for task in tasks], list(histories), legend(sentences, phantom))
 
 
-def _charts(task: str, histories: Mapping[str, Mapping[str, GateHistory]]) -> tuple[Image.Image, Image.Image]:
-    shown = [(colour_of(n), history[task]) for n, history in enumerate(histories.values()) if task in history]
-    acceptance = [Line(history.epochs, history.acceptance, colour) for colour, history in shown]
-    cosine = [Line(history.epochs, history.cosine, colour) for colour, history in shown]
-    return (
-        draw_chart(f"{task}: acceptance rate", "epoch", acceptance, limits=(0.0, 1.0), percent=True),
-        draw_chart(f"{task}: cosine of the gradients", "epoch", cosine, zero_line=True),
-    )
+def _charts(task: str, histories: Mapping[str, Mapping[str, GateHistory]]) -> list[Chart]:
+    shown = {label: history[task] for label, history in histories.items() if task in history}
+    acceptance = {label: Line(gate.epochs, gate.acceptance) for label, gate in shown.items()}
+    cosine = {label: Line(gate.epochs, gate.cosine) for label, gate in shown.items()}
+    return [
+        Chart(f"{task}: acceptance rate", "epoch", acceptance, limits=(0.0, 1.0), percent=True),
+        Chart(f"{task}: cosine of the gradients", "epoch", cosine, zero_line=True),
+    ]
 
 
 def _number(path: Path, name: str, text: str | None) -> float | None:

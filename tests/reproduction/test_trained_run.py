@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from shared.errors import InputError
-from shared.reproduction.papers.gradprom.trained import load, load_all, same_samples
-from tests.reproduction.papers.gradprom.folders import SIZE, make_run
+from shared.reproduction.trained_run import load, load_all, same_samples
+from tests.reproduction.trained_run_folders import SIZE, make_run
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -108,6 +108,15 @@ def test_what_is_missing_or_does_not_fit_is_named(
     with pytest.raises(InputError, match=message) as caught:
         load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_without_recognition_networks_is_read_too(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    _edit_config(tasks=...)(folder)
+    (folder / "models" / "recognition.pt").unlink()
+    run = load(folder)
+    assert run.tasks == {}
+    assert run.enhance(run.samples(1)[0].image).shape == (3, SIZE, SIZE)
 
 
 def test_an_empty_test_set_is_an_error(tmp_path: Path) -> None:

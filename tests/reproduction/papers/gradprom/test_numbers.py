@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.reproduction.papers.gradprom import paper
-from shared.reproduction.papers.gradprom.paper import PaperNumber
+from shared.reproduction.papers.gradprom.tables import NUMBERS
+from shared.reproduction.printed import PrintedNumber
 
 NOISE = ["σ = 0.05", "σ = 0.1", "σ = 0.2", "σ = 0.3"]
 COLUMNS = {
@@ -27,8 +27,8 @@ SIZES = {
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_every_number_is_there_once_and_plausible(table: str) -> None:
-    assert paper.columns(table) == COLUMNS[table]
-    rows = paper.rows(table)
+    assert NUMBERS[table].columns == COLUMNS[table]
+    rows = NUMBERS[table].rows
     assert len({row.row for row in rows}) == len(rows)
     quality, recognised, alone = SIZES[table]
     assert len(rows) == quality + alone
@@ -49,56 +49,57 @@ def test_every_number_is_there_once_and_plausible(table: str) -> None:
 @pytest.mark.parametrize(
     ("place", "expected"),
     [
-        (("table1", "Benchmark-ii", "σ = 0.05", "accuracy"), PaperNumber(0.803)),
-        (("table1", "Sup. GradProm", "σ = 0.3", "ssim"), PaperNumber(0.683, 0.008)),
-        (("table1", "Unsup. GradProm", "σ = 0.1", "psnr"), PaperNumber(33.383, 1.0)),
-        (("table2", "Benchmark-i", "σ = 0.05", "psnr"), PaperNumber(31.281, 2.11)),
-        (("table2", "Sup. frozen", "σ = 0.2", "mean_iou"), PaperNumber(0.811)),
-        (("table2", "Sup. multi-task", "σ = 0.3", "mean_iou"), PaperNumber(0.737)),
-        (("table3", "GradProm", "Sup.", "mean_iou"), PaperNumber(0.597)),
-        (("table4", "frozen", "Unsup.", "psnr"), PaperNumber(8.236)),
-        (("table5", "GradProm seg ResNet-101", "σ = 0.3", "ssim"), PaperNumber(0.761)),
-        (("table5", "U-SAID", "σ = 0.1", "psnr"), PaperNumber(33.835)),
-        (("table6", "DVANet", "σ = 0.3", "ssim"), PaperNumber(0.686)),
-        (("table7", "GradProm dia ResNet-101", "γ = 2", "psnr"), PaperNumber(25.167)),
-        (("table7", "ADAP", "γ = 4", "ssim"), PaperNumber(0.701)),
-        (("table8", "frozen ResNet-101", "σ = 0.2", "psnr"), PaperNumber(21.362)),
+        (("table1", "Benchmark-ii", "σ = 0.05", "accuracy"), PrintedNumber(0.803)),
+        (("table1", "Sup. GradProm", "σ = 0.3", "ssim"), PrintedNumber(0.683, 0.008)),
+        (("table1", "Unsup. GradProm", "σ = 0.1", "psnr"), PrintedNumber(33.383, 1.0)),
+        (("table2", "Benchmark-i", "σ = 0.05", "psnr"), PrintedNumber(31.281, 2.11)),
+        (("table2", "Sup. frozen", "σ = 0.2", "mean_iou"), PrintedNumber(0.811)),
+        (("table2", "Sup. multi-task", "σ = 0.3", "mean_iou"), PrintedNumber(0.737)),
+        (("table3", "GradProm", "Sup.", "mean_iou"), PrintedNumber(0.597)),
+        (("table4", "frozen", "Unsup.", "psnr"), PrintedNumber(8.236)),
+        (("table5", "GradProm seg ResNet-101", "σ = 0.3", "ssim"), PrintedNumber(0.761)),
+        (("table5", "U-SAID", "σ = 0.1", "psnr"), PrintedNumber(33.835)),
+        (("table6", "DVANet", "σ = 0.3", "ssim"), PrintedNumber(0.686)),
+        (("table7", "GradProm dia ResNet-101", "γ = 2", "psnr"), PrintedNumber(25.167)),
+        (("table7", "ADAP", "γ = 4", "ssim"), PrintedNumber(0.701)),
+        (("table8", "frozen ResNet-101", "σ = 0.2", "psnr"), PrintedNumber(21.362)),
     ],
 )
-def test_numbers_stand_where_the_paper_has_them(place: tuple[str, str, str, str], expected: PaperNumber) -> None:
-    assert paper.number(*place) == expected
+def test_numbers_stand_where_the_paper_has_them(place: tuple[str, str, str, str], expected: PrintedNumber) -> None:
+    table, *rest = place
+    assert NUMBERS[table].number(*rest) == expected
 
 
 def test_what_the_paper_does_not_have() -> None:
-    assert paper.number("table1", "Benchmark-i", "σ = 0.1", "accuracy") is None
-    assert paper.number("table1", "Sup. GradProm", "σ = 0.4", "psnr") is None
-    assert paper.number("mni152", "none", "σ = 0.1", "psnr") is None
-    assert paper.rows("mni152") == ()
-    others = {row.row for table in COLUMNS for row in paper.rows(table) if not row.run_here}
+    assert NUMBERS["table1"].number("Benchmark-i", "σ = 0.1", "accuracy") is None
+    assert NUMBERS["table1"].number("Sup. GradProm", "σ = 0.4", "psnr") is None
+    assert NUMBERS.keys() == COLUMNS.keys()
+    others = {row.row for table in COLUMNS for row in NUMBERS[table].rows if not row.run_here}
     assert others == {"U-SAID", "D2SM", "WinNet", "ADAP", "NAFSSR", "RLFNet", "DVANet", "DDM", "NRSF", "SUD"}
 
 
 def test_numbers_of_the_notes_are_those_of_the_tables() -> None:
-    assert len(paper.notes()) >= 5
-    for note in paper.notes():
+    notes = {note.id: note for table in NUMBERS.values() for note in table.contradictions}
+    assert len(notes) >= 5
+    for note in notes.values():
         assert note.numbers
         for quoted in note.numbers:
             assert quoted["table"] in note.tables
-            found = paper.number(quoted["table"], quoted["row"], quoted["column"], quoted["metric"])
+            found = NUMBERS[quoted["table"]].number(quoted["row"], quoted["column"], quoted["metric"])
             assert found is not None
             assert found.mean == quoted["value"]
-    assert "mislabelled_column" in {note.id for note in paper.notes("table7")}
-    assert paper.notes("table6") == ()
+    assert "mislabelled_column" in {note.id for note in NUMBERS["table7"].contradictions}
+    assert NUMBERS["table6"].contradictions == ()
 
 
 def psnr(table: str, row: str, column: str) -> float:
-    number = paper.number(table, row, column, "psnr")
+    number = NUMBERS[table].number(row, column, "psnr")
     assert number is not None
     return number.mean
 
 
 def test_contradictions_are_in_the_numbers() -> None:
-    texts = {note.id: note.text for note in paper.notes()}
+    texts = {note.id: note.text for table in NUMBERS.values() for note in table.contradictions}
     assert psnr("table1", "Benchmark-i", "σ = 0.1") == psnr("table2", "Benchmark-i", "σ = 0.1") == 27.735
     # The noisy image has -20 log10(0.1) = 20 dB, and more when it is clipped.
     assert psnr("table5", "SR-ResNet", "σ = 0.1") == 19.478 < 20
@@ -108,7 +109,7 @@ def test_contradictions_are_in_the_numbers() -> None:
     ddm = [psnr("table8", "DDM", column) for column in NOISE[1:]]
     assert ddm[0] > ddm[1]
     assert ddm[2] > ddm[0] + 7
-    assert min(row.values["γ = 2"]["psnr"].mean for row in paper.rows("table7")) > 1  # no SSIM
+    assert min(row.values["γ = 2"]["psnr"].mean for row in NUMBERS["table7"].rows) > 1  # no SSIM
 
     def gains(ours: str, other: str) -> list[float]:
         return [round(psnr("table2", ours, column) - psnr("table2", other, column), 3) for column in NOISE]
@@ -120,14 +121,14 @@ def test_contradictions_are_in_the_numbers() -> None:
     assert all(f"{gain}" in texts["quoted_gains_joint"] for gain in own)
     assert gains("Sup. GradProm", "Unsup. joint")[1:] == [3.018, 3.066, 2.236]
     challenging = {
-        metric: [row.values["Sup."][metric].mean for row in paper.rows("table3") if row.row in ("GradProm", "frozen")]
+        metric: [row.values["Sup."][metric].mean for row in NUMBERS["table3"].rows if row.row in ("GradProm", "frozen")]
         for metric in ("psnr", "ssim", "mean_iou")
     }
     assert [round(ours - frozen, 3) for frozen, ours in challenging.values()] == [1.902, 0.133, 0.144]
     assert psnr("table3", "Benchmark-i", "Unsup.") != psnr("table3", "Benchmark-i", "Sup.")
     assert psnr("table1", "Sup. GradProm", "σ = 0.1") == psnr("table5", "GradProm dia ResNet-50", "σ = 0.1")
     assert psnr("table2", "Sup. GradProm", "σ = 0.1") == psnr("table5", "GradProm seg ResNet-50", "σ = 0.1")
-    stds = [number.std for table in ("table1", "table2") if (number := paper.number(table, "Benchmark-i", *PLACE))]
+    stds = [number.std for table in ("table1", "table2") if (number := NUMBERS[table].number("Benchmark-i", *PLACE))]
     assert stds == [2.22, 2.1]
 
 
