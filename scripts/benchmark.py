@@ -17,13 +17,14 @@ from typing import Any
 import torch
 
 from shared.benchmark import large_image
-from shared.benchmark.figures import Bound, Figure, figure_rows, figure_to_json, missed, step_rows, table
+from shared.benchmark.figures import Bound, Figure, figure_rows, figure_to_json, missed, step_rows
 from shared.benchmark.large_image import LargeSettings, compare_runs, measure_large_image, run_rows
 from shared.benchmark.measure import measure, surroundings
 from shared.benchmark.settings import Settings, quick
 from shared.bundle import provenance
 from shared.distributed import usable_cores
 from shared.errors import InputError
+from shared.reporting.tables import text_table
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -117,7 +118,7 @@ def _report(
 ) -> int:
     """Print tables, write what was found, compare with the bounds; return the exit code."""
     for rows in tables:
-        print(f"\n{table(rows, options.markdown)}")
+        print(f"\n{text_table(rows, markdown=options.markdown)}")
     print(f"\n{time.perf_counter() - began:.0f} s in all")
     if options.out is not None:
         provenance.write_json(content, options.out)

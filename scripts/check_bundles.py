@@ -11,9 +11,9 @@ from pathlib import Path
 
 from shared import bundle_names
 from shared.bundle import provenance
+from shared.bundle.opening import METADATA, open_bundle
 from shared.conformance import Result, check_bundle
 from shared.conformance.requirements import PACKAGES, require
-from shared.conformance.run import bundle_folder
 from shared.conformance.table import as_json, as_table, failures
 from shared.errors import InputError
 from shared.files import make_folder
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             make_folder(folder)
         chosen = list(dict.fromkeys(options.bundles or bundle_names()))
         for bundle in chosen:
-            with bundle_folder(bundle):
+            with open_bundle(bundle, "BUNDLE", METADATA):
                 pass  # a wrong name is said before minutes of checks, not after them
         for bundle in chosen:
             name = Path(bundle).resolve().name

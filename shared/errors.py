@@ -1,10 +1,12 @@
-"""The error a person sees when a file or a setting is wrong."""
+"""The error a person sees when a file or a setting is wrong, and what its message says."""
 
 from __future__ import annotations
 
 import re
 import sys
 import traceback
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from types import TracebackType
 
 
@@ -28,6 +30,23 @@ class NoIntensities(InputError):  # noqa: N818 - it names what the file holds, l
     def __init__(self, message: str, kind: str = "files without an image") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def nearest(name: str, known: Iterable[str], most: int = 1, always: bool = False) -> list[str]:
+    """Return the names among ``known`` that were probably meant by ``name``, the nearest first.
+
+    Args:
+        name: what a person wrote.
+        known: what there is.
+        most: how many to return.
+        always: return the nearest ones however far they are; else only what is similar.
+    """
+    return get_close_matches(name, list(known), n=most, cutoff=0.0 if always else 0.6)
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return the end of a message that names what was probably meant, or nothing: ``; did you mean 'train'?``."""
+    return f"; did you mean {' or '.join(map(repr, names))}?" if names else ""
 
 
 def root_cause(error: BaseException) -> BaseException:

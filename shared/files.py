@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
+import hashlib
 import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,62 @@ def make_folder(path: Path) -> None:
         raise InputError(f"folder {path} cannot be made: {err.strerror or err}") from err
 
 
+@contextlib.contextmanager
+def whole_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
+    """Give a hidden path in the same folder to write a file to; it becomes ``path`` when all went well.
+
+    So a reader never sees half of the file. Whatever goes wrong, an earlier file stays and the new one is removed; what
+    a killed process leaves behind is hidden from a search for images by its leading dot.
+
+    Args:
+        path: the file, in a folder that exists.
+        suffix: end of the hidden name, for writers that choose a format by it.
+
+    Raises:
+        OSError: the file cannot take its place.
+    """
+    partial = hidden_name(Path(path), suffix)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Give a new hidden folder beside ``path`` to fill; it becomes ``path`` when all went well, and is removed if not.
+
+    Of two processes that make the same folder, the first one wins.
+
+    Args:
+        path: the folder; there is nothing yet, or an empty folder, in a folder that exists.
+
+    Raises:
+        FileExistsError: there is something else of this name.
+        OSError: the folder cannot be made or take its place.
+    """
+    partial = hidden_name(Path(path))
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            os.replace(partial, path)
+        except OSError as err:
+            if err.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from err
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def hidden_name(path: Path, suffix: str = "") -> Path:
+    """Return a name of nothing yet beside a path: a leading dot, some random letters, the path's own name."""
+    # Random, for the number of the process is the same in every container.
+    return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}{suffix}")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader never sees half of it, and a failure leaves the earlier one in place.
 
@@ -42,14 +102,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         InputError: when the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
     except OSError as err:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise InputError(f"{path} cannot be written: {err.strerror or err}") from err
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of a file's content, as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_json(path: Path, expected: str) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """The settings of pyproject.toml hold for the whole project, and so do the house rules a machine can check."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,13 +18,38 @@ def tracked() -> list[Path]:
     """Files of the repository; all files where it is no repository (an unpacked archive)."""
     result = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     names = result.stdout.split("\0") if result.returncode == 0 else []
-    return [ROOT / name for name in names if name] or PACKAGE
+    # Git also names what was removed since the last commit.
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()] or PACKAGE
 
 
 @pytest.mark.parametrize("command", [["ruff", "check", "."], ["mypy"]], ids=lambda words: words[0])
 def test_checker_is_content(command):
     result = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_rooms_import_rooms_below_them():
+    """The contracts of pyproject.toml, which also name a room that no layer has."""
+    code = "from importlinter.cli import lint_imports_command as lint; lint()"
+    command = [sys.executable, "-c", code, "--no-cache", "--no-logo"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def circle(imports: dict[str, set[str]]) -> list[str]:
+    """Modules that import one another in a circle; none if there is no such circle."""
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as err:
+        return err.args[1]
+    return []
+
+
+def test_no_circle_of_modules():
+    """Also of imports within functions; those for type checkers do not count."""
+    graph = grimp.build_graph("shared", exclude_type_checking_imports=True, cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert circle(imports) == []
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""Figures with their bounds, and the tables that show them."""
+"""Figures with their bounds, and the rows of the tables that show them."""
 
 from __future__ import annotations
 
@@ -99,14 +99,3 @@ def step_rows(seconds: Mapping[str, Sequence[float]]) -> list[list[str]]:
     for name, values in seconds.items():
         rows.append([name, f"{1e3 * median(values):.0f}", f"{1e3 * min(values):.0f}-{1e3 * max(values):.0f}"])
     return rows
-
-
-def table(rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
-    """Return rows, the first of which is the header, as aligned text or as a Markdown table."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    rule = "  ".join("-" * width for width in widths)
-    if markdown:
-        lines = [f"| {' | '.join(row)} |" for row in rows]
-        rule = "|" + " --- |" * len(widths)
-    return "\n".join(line.rstrip() for line in [lines[0], rule, *lines[1:]])

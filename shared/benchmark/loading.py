@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ignite.engine import Engine, Events
-from monai.bundle import ConfigParser
 from monai.data import DataLoader
 
 from shared import bundle_root
@@ -15,6 +14,7 @@ from shared.benchmark.settings import Settings
 from shared.benchmark.system import System
 from shared.benchmark.timing import synchronize
 from shared.benchmark.trainer import build_trainer
+from shared.bundle.reading import read_configs
 
 BUNDLE = "gradprom_isic"
 
@@ -39,10 +39,8 @@ def training_loader(settings: Settings) -> DataLoader:
 
     Data are what the bundle finds: real ones where MONAI_DATA_DIRECTORY points at them, else its phantom.
     """
-    parser = ConfigParser()
-    parser.read_config(Path(bundle_root(BUNDLE)) / "configs" / "train.json")
-    parser["image_size"] = settings.image_size
-    parser["batch_size"] = settings.batch_size
+    values = {"image_size": settings.image_size, "batch_size": settings.batch_size}
+    parser = read_configs(Path(bundle_root(BUNDLE)), "train", **values)
     loader: DataLoader = parser.get_parsed_content("train#dataloader")
     return loader
 

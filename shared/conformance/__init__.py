@@ -1,7 +1,7 @@
 """Whether a bundle is one that MONAI's Model Zoo, MONAI Label and exporters can use: files, ids, metadata, exports."""
 
 from shared.conformance.bundle import Bundle
+from shared.conformance.checks import CHECKS, check_bundle
 from shared.conformance.result import Check, Result
-from shared.conformance.run import CHECKS, check_bundle
 
 __all__ = ["CHECKS", "Bundle", "Check", "Result", "check_bundle"]

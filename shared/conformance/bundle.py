@@ -13,6 +13,7 @@ from torch import nn
 
 from shared.bundle import provenance
 from shared.bundle.location import is_package
+from shared.bundle.reading import config_files, read_configs
 from shared.errors import InputError, message_of
 from shared.files import read_json
 from shared.networks import weights
@@ -46,7 +47,7 @@ class Bundle:
 
     def path(self, name: str) -> Path:
         """The path of a configuration, for example "train"."""
-        return self.folder / "configs" / f"{name}.json"
+        return Path(*config_files(self.folder, name))
 
     def config(self, name: str) -> dict[str, Any]:
         """The content of a configuration, as it is written.
@@ -96,14 +97,7 @@ class Bundle:
         """MONAI's parser over configurations, with the metadata where there are any."""
         for name in names:
             self.config(name)
-        parser = ConfigParser()
-        parser.read_config([str(self.path(name)) for name in names])
-        if self.path("metadata").is_file():
-            parser.read_meta(str(self.path("metadata")))
-        for key, value in self.overrides.items():
-            if key in parser:
-                parser[key] = value
-        return parser
+        return read_configs(self.folder, *names, **self.overrides)
 
     @cached_property
     def network(self) -> nn.Module:

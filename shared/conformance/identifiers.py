@@ -12,6 +12,7 @@ from monai.bundle.properties import InferProperties, TrainProperties
 from monai.utils import BundleProperty, BundlePropertyConfig
 
 import shared
+from shared.bundle.reading import start_workflow
 from shared.conformance.bundle import Bundle
 from shared.conformance.result import Result
 from shared.errors import message_of
@@ -61,16 +62,12 @@ def check_properties(bundle: Bundle) -> Result:
     overrides = {"ckpt_dir": str(bundle.work / "models"), "output_dir": str(bundle.work / "eval")}
     overrides["device"] = "$torch.device('cpu')"
     for names, kind in WORKFLOWS.items():
-        files = [str(bundle.path(name)) for name in names]
         known = {key: value for key, value in {**bundle.overrides, **overrides}.items() if key in bundle.parser(*names)}
         if kind == "train":
             known.pop("ckpt_path", None)  # there it is what a training run continues from
         where = f"configs/{names[-1]}.json"
         try:
-            workflow = ConfigWorkflow(
-                files, str(bundle.path("metadata")), logging_file=False, workflow_type=kind, **known
-            )
-            workflow.initialize()
+            workflow = start_workflow(bundle.folder, *names, kind=kind, metadata=bundle.path("metadata"), **known)
             wrong = workflow.check_properties()
         except Exception as err:  # MONAI instantiates anything, which raises anything
             failures.append(f"{where}: check_properties: {message_of(err)}")

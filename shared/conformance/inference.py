@@ -9,10 +9,10 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from PIL import Image
 
+from shared.bundle.reading import start_workflow
 from shared.conformance.bundle import SEED, Bundle
 from shared.conformance.result import Result
 from shared.conformance.spatial import enlargement, side
@@ -29,20 +29,16 @@ def check_inference(bundle: Bundle) -> Result:
     metadata say, and other pixels.
     """
     bundle.network.state_dict()  # random weights are written when the network is made
-    alone, scans, enhanced = (bundle.work / name for name in ("alone/configs", "scans", "enhanced"))
-    for folder in (alone, scans):
+    alone, scans, enhanced = (bundle.work / name for name in ("alone", "scans", "enhanced"))
+    for folder in (alone / "configs", scans):
         folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(bundle.path("inference"), alone)
-    shutil.copy(bundle.metadata_file, alone)
+    shutil.copy(bundle.path("inference"), alone / "configs")
+    shutil.copy(bundle.metadata_file, alone / "configs")
     _write_sources(scans, side(bundle, "inputs", "image")["num_channels"])
     overrides = {**bundle.overrides, "input": str(scans), "output_dir": str(enhanced), "device": "cpu"}
     try:
         with contextlib.chdir(scans):
-            workflow = ConfigWorkflow(
-                str(alone / "inference.json"), logging_file=False, workflow_type="infer", **overrides
-            )
-            workflow.initialize()
-            workflow.run()
+            start_workflow(alone, "inference", **overrides).run()
     except Exception as err:  # MONAI instantiates anything, which raises anything
         return Result.of([f"configs/inference.json: cannot be run by itself: {message_of(err)}"])
     return Result.of(list(_failures(scans, enhanced, enlargement(bundle))))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared import __version__
-from shared.benchmark.figures import table
 from shared.bundle.provenance import versions
 from shared.conformance.data_format import ADAPTED
 from shared.conformance.exports import BOUND
 from shared.conformance.package_process import CODE
 from shared.conformance.result import OK, SKIPPED, Result
+from shared.reporting.tables import text_table
+from shared.version import __version__
 
 Results = Mapping[str, Mapping[str, Result]]
 """What was found, by bundle and check."""
@@ -24,7 +24,7 @@ def as_table(results: Results, markdown: bool = False) -> str:
     checks = list(dict.fromkeys(name for row in longest_first for name in row))
     rows = [["bundle", *checks]]
     rows += [[bundle, *(_cell(row.get(check)) for check in checks)] for bundle, row in results.items()]
-    return "\n\n".join([table(rows, markdown), "\n".join(_legend(results, markdown))])
+    return "\n\n".join([text_table(rows, markdown=markdown), "\n".join(_legend(results, markdown))])
 
 
 def failures(results: Results) -> list[str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import errno
+import contextlib
 import json
 import logging
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from shared.data.phantoms import PHANTOMS
-from shared.errors import InputError
+from shared.errors import InputError, nearest
+from shared.files import whole_folder
 
 logger = logging.getLogger("shared.data")
 
@@ -47,7 +45,7 @@ def dataset_dir(name: str) -> str:
         InputError: the name is unknown, the folder is missing, or there is no phantom for a known name.
     """
     if name not in SOURCES:
-        near = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0.0)[0]
+        near = nearest(name, SOURCES, always=True)[0]
         raise InputError(f"unknown data set '{name}'; the nearest known name is '{near}' (known: {', '.join(SOURCES)})")
     base = os.environ.get(DATA_VARIABLE)
     if base:
@@ -96,19 +94,12 @@ def _phantom_dir(name: str) -> Path:
 
 
 def _make_phantom(name: str, folder: Path) -> None:
-    """Write the phantom beside its place and rename it: of two processes at once, the first one wins."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        PHANTOMS[name].write(temporary)
-        marker = {"name": name, "version": PHANTOMS[name].version, "files": _count_files(temporary)}
-        (temporary / PHANTOM_MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-        os.rename(temporary, folder)
-    except OSError as err:
-        if err.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    # Of two processes at once, the first one wins.
+    with contextlib.suppress(FileExistsError), whole_folder(folder) as partial:
+        PHANTOMS[name].write(partial)
+        marker = {"name": name, "version": PHANTOMS[name].version, "files": _count_files(partial)}
+        (partial / PHANTOM_MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
 
 
 def _count_files(folder: Path) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shared.errors import InputError
+from shared.errors import InputError, nearest
 
 SECTIONS = ("training", "validation", "test")
 SPLITS = ("official", "paper")
@@ -19,8 +18,8 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     choices = list(choices)
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)
-    raise InputError(f"{name} '{value}' is unknown; the nearest is '{near[0]}' (known: {', '.join(choices)})")
+    near = nearest(str(value), choices, always=True)[0]
+    raise InputError(f"{name} '{value}' is unknown; the nearest is '{near}' (known: {', '.join(choices)})")
 
 
 def split_groups(groups: Iterable[str], test: float = 0.2, validation: float = 0.1, seed: int = 0) -> dict[str, str]:

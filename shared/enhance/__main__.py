@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         try:
             _require_paths(options)
-            bundle = stack.enter_context(open_bundle(options.bundle))
+            bundle = stack.enter_context(open_bundle(options.bundle, "--bundle"))
             with _waiting("loading the bundle, looking at the images ..."):
                 # Here, because MONAI takes seconds to import: help and wrong paths do not wait for it.
                 from shared.enhance.batch import Batch

@@ -14,8 +14,7 @@ from typing import Any
 
 from shared.enhance.enhancer import Enhancer, Size, choose_device
 from shared.enhance.jobs import Job, Target, find_jobs
-from shared.enhance.lock import sole_writer
-from shared.enhance.report import FAILED, Report, Row, read_report
+from shared.enhance.report import FAILED, Report, Row, read_report, sole_writer
 from shared.errors import InputError, message_of
 from shared.files import make_folder, short_path
 from shared.images.format_table import images_in

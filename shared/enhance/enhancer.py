@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,20 +10,22 @@ from typing import Any
 
 import tifffile
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from monai.data import list_data_collate
 from monai.utils import CommonKeys
 
-from shared import __version__
 from shared.bundle import provenance
 from shared.bundle.configuration import check_settings
-from shared.bundle.opening import CONFIG
+from shared.bundle.opening import INFERENCE
+from shared.bundle.reading import start_workflow
 from shared.errors import InputError
+from shared.files import digest
 from shared.images.attribution import Producer
 from shared.images.picture import SourceRecord
 from shared.images.tiff import image_axes
 from shared.inference.large.images import LargeResult
 from shared.inference.transforms import NOTES_SUFFIX, RECORD_SUFFIX
+from shared.version import __version__
 
 BLOCKS = (
     "evaluator",
@@ -80,26 +81,16 @@ class Enhancer:
     """
 
     def __init__(self, bundle: Path, output_dir: Path, overrides: Mapping[str, Any]) -> None:
-        self._config = bundle / CONFIG
+        self._config = bundle / INFERENCE
         content = ConfigParser.load_config_file(str(self._config))
         missing = [key for key in (*BLOCKS, *overrides) if key not in content]
         if missing:
             raise InputError(f"{self._config}: found no {missing[0]!r}, expected a bundle of this collection")
         self._settings = {key: value for key, value in {**content, **overrides}.items() if key not in _PLACES}
         self._one = _OneBatch()
-        workflow = ConfigWorkflow(
-            str(self._config),
-            workflow_type="infer",
-            logging_file=False,
-            # Absolute: MONAI takes a value that begins with $, @ or % for an expression.
-            bundle_root=str(bundle.absolute()),
-            output_dir=str(output_dir.absolute()),
-            dataloader=self._one,
-            handlers=[],
-            **overrides,
-        )
-        workflow.initialize()
-        self._parser: ConfigParser = workflow.parser
+        # Absolute, as MONAI takes a value that begins with $, @ or % for an expression.
+        places: dict[str, Any] = {"output_dir": str(output_dir.absolute()), "dataloader": self._one, "handlers": []}
+        self._parser: ConfigParser = start_workflow(bundle, INFERENCE.stem, **places, **overrides).parser
         check_settings(self._parser)
         self.notes: tuple[str, ...] = ()
         # Built here, because another thread calls it.
@@ -141,13 +132,13 @@ class Enhancer:
 
     def fingerprint(self) -> str:
         """Twelve digits that change with the weights, the configuration and the version of the code."""
-        digest = hashlib.sha256(json.dumps([__version__, self._settings], sort_keys=True, default=str).encode())
+        content = json.dumps([__version__, self._settings], sort_keys=True, default=str).encode()
         # The scaling of intensities lies beside the weights, the version that a DICOM file names beside the settings.
         metadata = self._config.with_name("metadata.json")
         for path in (self.weights, self.weights.with_name(provenance.FILE_NAME), metadata):
             if path.is_file():
-                digest.update(path.read_bytes())
-        return digest.hexdigest()[:12]
+                content += path.read_bytes()
+        return digest(content)[:12]
 
     def load(self, item: Mapping[str, Any]) -> tuple[dict[str, Any], SourceRecord]:
         """Read an image of ``find_images``, scaled and cut as the bundle does it.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.files import unescape_cell
+from shared.files import digest, unescape_cell
 
 _FIRST = ("file", "output", "status")
 _NEEDED = {*_FIRST, "source", "model"}
@@ -30,7 +29,7 @@ def fingerprint(files: Iterable[Path]) -> str:
         OSError: a file cannot be looked at.
     """
     states = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    return hashlib.sha256(repr(states).encode(errors="surrogateescape")).hexdigest()[:12]
+    return digest(repr(states).encode(errors="surrogateescape"))[:12]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from shared.images.dicom.series import gap_in, series_name, series_of
 from shared.images.format_table import DICOM, SUPPORTED, ImageFormat, format_of, images_in, require_output_format
 from shared.images.output_limits import cannot_hold, header_of
 from shared.images.picture import Picture, SourceRecord
-from shared.images.whole import whole_file, whole_folder
+from shared.images.result_files import result_file, result_folder
 
 T = TypeVar("T")
 Source = str | os.PathLike[str] | Sequence[str]
@@ -210,7 +210,7 @@ def write_picture(
     """
     require_output_format(output_format)
     image_format = DICOM if record.files else _format(record.source)
-    target = whole_folder if _writes_folder(image_format, record, output_format) else whole_file
+    target = result_folder if _writes_folder(image_format, record, output_format) else result_file
     try:
         with target(path) as partial:
             image_format.writers[output_format](partial, pixels, record, producer or Producer())

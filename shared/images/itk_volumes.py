@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from shared.errors import InputError, NoIntensities
+from shared.files import whole_file
 from shared.images.contents import LABELS
 from shared.images.decoder_output import decoder_lines
 from shared.images.dicom.geometry import LPS_TO_RAS
@@ -150,13 +150,9 @@ def write_volume(path: str, pixels: NDArray, record: SourceRecord, kind: str) ->
     writer.SetImageIO(_READERS[kind])
     writer.SetUseCompression(_is_compressed(record.source, kind))
     # ITK decides by the suffix, in lower case, whether the pixels get a file of their own.
-    whole = path + _WHOLE[kind]
-    writer.SetFileName(whole)
-    try:
+    with whole_file(path, _WHOLE[kind]) as whole:
+        writer.SetFileName(str(whole))
         _asked(path, "cannot be written", lambda: writer.Execute(image))
-        os.replace(whole, path)
-    finally:
-        Path(whole).unlink(missing_ok=True)
 
 
 def data_files(path: str) -> list[Path]:

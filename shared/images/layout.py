@@ -73,6 +73,24 @@ def from_slices(slices: NDArray, shape: tuple[int, ...], affine: NDArray | None,
     return _reorient(canonical, inverse)
 
 
+def repeated(values: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """Repeat the values of an image to a finer grid over the same space.
+
+    Args:
+        values: as many axes as ``shape``.
+        shape: each side a whole multiple of that of ``values``.
+
+    Raises:
+        ValueError: a side is no whole multiple.
+    """
+    for axis, (new, old) in enumerate(zip(shape, values.shape, strict=True)):
+        if new % old:
+            raise ValueError(f"shape: expected whole multiples of {values.shape}, found {shape}")
+        if new != old:
+            values = np.repeat(values, new // old, axis=axis)
+    return values
+
+
 def _orientation(affine: NDArray) -> NDArray:
     orientation = io_orientation(np.asarray(affine, dtype=float))
     # A degenerate matrix leaves axes without a direction: keep the stored order then.

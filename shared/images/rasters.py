@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 
 from shared.errors import InputError
 from shared.images import deep_jpeg, deep_png
+from shared.images.layout import repeated
 from shared.images.orientation import swaps_axes, upright
 from shared.images.picture import Picture, SourceRecord
 from shared.images.signatures import contents, has_suffix, other_content
@@ -128,11 +129,11 @@ def dots_per_inch(path: str) -> tuple[float, float] | None:
 
 def enlarge(extra: NDArray, size: tuple[int, ...]) -> NDArray:
     """Repeat the pixels of [..., H, W, A] to a size (H, W) that is a whole multiple of it."""
-    for axis, length in zip((-3, -2), size, strict=True):
-        if length % extra.shape[axis]:
-            raise InputError(f"transparency of size {extra.shape[-3:-1]} does not divide the output's {size}")
-        extra = np.repeat(extra, length // extra.shape[axis], axis=axis)
-    return extra
+    try:
+        return repeated(extra, (*extra.shape[:-3], *size, extra.shape[-1]))
+    except ValueError as err:
+        message = f"transparency of size {extra.shape[-3:-1]} does not divide the output's {size}"
+        raise InputError(message) from err
 
 
 def _open(path: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import InputError
+from shared.images.layout import repeated
 from shared.images.picture import Intensities, Picture, frames_of
 from shared.images.value_statistics import PixelStatistics, Statistics, without_outliers
 
@@ -251,9 +252,21 @@ def restored(values: NDArray, found: Intensities, source: NDArray) -> NDArray:
         source: its stored values, of the same shape.
     """
     stored = unscale(values, found.black, found.white, found.lowest, found.highest, source.dtype)
-    beyond = outside(source, found)
-    stored[beyond] = source[beyond]
+    put_back(stored, outside(source, found), source)
     return stored
+
+
+def put_back(stored: NDArray, kept: NDArray[np.bool_], source: NDArray) -> None:
+    """Give some stored values of an enhanced image back what the source has there.
+
+    Args:
+        stored: changed in place; of the source's shape, or on a finer grid.
+        kept: where, in the source's shape.
+        source: the values.
+    """
+    if kept.any():
+        grown = repeated(kept, stored.shape)
+        stored[grown] = repeated(source, stored.shape)[grown]
 
 
 def outside(pixels: NDArray, found: Intensities) -> NDArray[np.bool_]:

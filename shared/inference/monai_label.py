@@ -15,6 +15,8 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import SimpleITK
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
@@ -124,10 +126,22 @@ def _write_nrrd(path: str, pixels: NDArray, record: SourceRecord) -> None:
         volume = str(Path(folder) / "answer.nii")
         write_picture(volume, pixels, record, "nifti")
         try:
-            SimpleITK.WriteImage(SimpleITK.ReadImage(volume), path)
+            SimpleITK.WriteImage(_with_gaps(SimpleITK.ReadImage(volume), volume), path)
         except RuntimeError as err:
             reason = str(err).strip().splitlines()[-1]
             raise InputError(f"{record.source}: cannot be answered as .nrrd: {reason}") from err
+
+
+def _with_gaps(image: SimpleITK.Image, volume: str) -> SimpleITK.Image:
+    """An image as ITK reads it from a NIfTI file, with the missing values (NaN) that ITK takes for 0."""
+    stored = np.asanyarray(nibabel.Nifti1Image.from_filename(volume).dataobj)
+    if stored.dtype.kind != "f" or not np.isnan(stored).any():
+        return image
+    values = SimpleITK.GetArrayFromImage(image)
+    values[np.isnan(stored).transpose().reshape(values.shape)] = np.nan
+    whole = SimpleITK.GetImageFromArray(values, isVector=image.GetNumberOfComponentsPerPixel() > 1)
+    whole.CopyInformation(image)
+    return whole
 
 
 def _extension(request: Mapping[Hashable, Any], record: SourceRecord) -> str | None:

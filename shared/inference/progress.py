@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,16 +10,14 @@ from typing import Any, TextIO
 
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
-from tqdm import tqdm
 
+from shared.console import Waiting, say
 from shared.images.attribution import Producer
 from shared.images.decoder_output import own_lines
 from shared.images.formats import format_of
 from shared.images.picture import SourceRecord
 from shared.inference.findings import Findings, depth_of
 from shared.inference.transforms import NOTES_SUFFIX, RECORD_SUFFIX
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class ImageProgress:
@@ -32,18 +29,17 @@ class ImageProgress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
-        self._bar: tqdm | None = None
+        self._waiting: Waiting | None = None
         self._total = self._done = 0
         self._written: Counter[str] = Counter()
-        self._started = self._last_line = 0.0
+        self._started = 0.0
 
     def start(self, total: int) -> None:
         """Begin with ``total`` images before us."""
         self._total, self._done = total, 0
         self._written.clear()
-        self._started = self._last_line = time.monotonic()
-        stream = self._stream()
-        self._bar = tqdm(total=total, unit="image", file=stream, dynamic_ncols=True, disable=not stream.isatty())
+        self._started = time.monotonic()
+        self._waiting = Waiting(total, "image", stream=self.stream)
 
     def advance(self, path: str, written: bool = True) -> None:
         """Count one image.
@@ -56,25 +52,22 @@ class ImageProgress:
         if written:
             image_format = format_of(path)
             self._written[image_format.name if image_format is not None else "other"] += 1
-        if self._bar is not None and not self._bar.disable:
-            self._bar.set_postfix_str(Path(path).name, refresh=False)
-            with own_lines():
-                self._bar.update()
-        elif self._done in (1, self._total) or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        if self._waiting is None:
+            return
+        with own_lines():
+            self._waiting.advance(detail=Path(path).name)
+        if self._waiting.is_due(anyway=self._done in (1, self._total)):
             self.say(f"{self._done}/{self._total} {path}")
 
     def say(self, line: str) -> None:
         """Show a line without disturbing the bar."""
         with own_lines():
-            tqdm.write(line, file=self._stream())
-            self._stream().flush()
+            say(line, self.stream)
 
     def stop(self) -> None:
         """Leave the bar as it is; more than once does no harm."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self._waiting is not None:
+            self._waiting.close()
 
     @property
     def written(self) -> int:
@@ -87,10 +80,6 @@ class ImageProgress:
         images = "image" if self.written == 1 else "images"
         seconds = time.monotonic() - self._started
         return f"Enhanced {self.written} {images}{f' ({kinds})' if kinds else ''} in {seconds:.1f} s"
-
-    def _stream(self) -> Any:
-        # Looked up late: whoever redirects standard error after construction is heard.
-        return self.stream if self.stream is not None else sys.stderr
 
 
 class InferenceProgress:

@@ -23,7 +23,7 @@ from shared.images.formats import Source, output_name, read_picture, write_pictu
 from shared.images.guard import suspicious_change
 from shared.images.layout import PLANES, from_slices, slice_axis, to_slices
 from shared.images.picture import Intensities, Picture, SourceRecord
-from shared.images.scaling import IntensityScaling, by_parts, outside, scaled, unscale
+from shared.images.scaling import IntensityScaling, by_parts, outside, put_back, scaled, unscale
 from shared.inference.label_requests import bad_request
 
 logger = logging.getLogger(__name__)
@@ -187,19 +187,10 @@ def _stored(values: NDArray, record: SourceRecord) -> NDArray:
     # Read again: an image with outliers or gaps is a rare one, and a copy of each would take memory for all.
     source = read_picture(record.files or record.source)
     beyond = by_parts(source.pixels, record.parts, record.intensities, outside)
-    for mask, kept in ((beyond, source.pixels), (source.missing, np.full((), np.nan))):
-        if mask is not None and mask.any():
-            grown = _grown(mask, stored.shape)
-            stored[grown] = _grown(np.broadcast_to(kept, mask.shape), stored.shape)[grown]
+    put_back(stored, beyond, source.pixels)
+    if source.missing is not None:
+        put_back(stored, source.missing, np.broadcast_to(np.nan, source.missing.shape))
     return stored
-
-
-def _grown(values: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """Repeat values to a shape that is a whole multiple of theirs."""
-    for axis, (new, old) in enumerate(zip(shape, values.shape, strict=True)):
-        if new != old:
-            values = np.repeat(values, new // old, axis=axis)
-    return values
 
 
 class SaveEnhancedd(SaveImaged):

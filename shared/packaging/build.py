@@ -11,9 +11,9 @@ import shared
 from shared import InputError, bundle_root
 from shared.bundle import provenance
 from shared.bundle.archive import to_zip
-from shared.bundle.location import nearest
-from shared.bundle.manifest import Manifest, digest
-from shared.files import make_folder, read_json, write_atomically
+from shared.bundle.manifest import Manifest
+from shared.errors import did_you_mean, nearest
+from shared.files import digest, make_folder, read_json, write_atomically
 from shared.packaging import configs, documents
 from shared.packaging.metadata import METADATA, for_weights
 from shared.packaging.trained import described, trained
@@ -126,7 +126,8 @@ def _leave_out(files: dict[str, bytes], urls: Mapping[str, str]) -> dict[str, by
     """Take the files that have a URL out of a package, and return the file that names them."""
     for path in urls:
         if path not in files:
-            raise InputError(f"--url {path}: found no such file in the package{nearest(path, files)}")
+            hint = did_you_mean(nearest(path, files, 2))
+            raise InputError(f"--url {path}: found no such file in the package{hint}")
     if not urls:
         return {}
     sums = {path: digest(files.pop(path)) for path in urls}

@@ -53,15 +53,11 @@ def described(bundle: Path) -> str:
 def _check_fit(bundle: Path, model: Path) -> None:
     """Raise an InputError unless the network of inference.json takes the weights."""
     # Imported here: they take seconds, and most bundles come without weights.
-    from monai.bundle import ConfigParser
-
+    from shared.bundle.reading import read_configs
     from shared.networks import weights
 
-    parser = ConfigParser()
-    parser.read_config(bundle / "configs" / "inference.json")
-    parser["bundle_root"] = str(bundle)
     try:
-        network = parser.get_parsed_content("network_def")
+        network = read_configs(bundle, "inference").get_parsed_content("network_def")
     except Exception as err:  # MONAI instantiates anything, which raises anything
         raise InputError(f"{model}: the network that {provenance.FILE_NAME} beside it tells of cannot be built: "
                          f"{message_of(err)}") from err

@@ -84,7 +84,7 @@ def test_dicom_object_is_named_alone_and_left_out_beside_a_series(
     write_series(tmp_path / "scan", noise(3, 8, 8))
     (item,) = find_images(str(tmp_path / "scan"), str(tmp_path / "out"))
     assert len(item["image"]) == 3
-    with caplog.at_level(logging.WARNING, "shared.inference"):
+    with caplog.at_level(logging.WARNING, "shared"):
         assert read_picture(tmp_path / "scan").pixels.shape == (1, 8, 8, 3)
     assert f"scan: left out {kind} (1)" in caplog.text
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared.bundle.archive import to_zip
-from shared.bundle.manifest import Manifest, digest
+from shared.bundle.manifest import Manifest
+from shared.files import digest
 from tests.label.serving import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -119,6 +119,19 @@ def test_volume_on_request(sources: Path, name: str, extension: str) -> None:
     )
 
 
+@pytest.mark.parametrize("size", [(6, 5, 4), (6, 5, 4, 3)], ids=["volume", "time series"])
+def test_gaps_stay_gaps_in_nrrd(tmp_path: Path, answers: Path, size: tuple[int, ...]) -> None:
+    """ITK reads the missing values of a NIfTI file as 0."""
+    values = np.random.default_rng(0).normal(100, 20, size).astype(np.float32)
+    values[1, 2, 3] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([-2.0, -2.0, 3.0, 1.0])), tmp_path / "gaps.nii.gz")
+    answered = SimpleITK.ReadImage(answer(tmp_path / "gaps.nii.gz", result_extension=".nrrd"))
+    found = SimpleITK.GetArrayFromImage(answered).transpose()
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(values))
+    np.testing.assert_allclose(found, values, rtol=1e-4)
+    assert answered.GetSpacing()[:3] == pytest.approx((2, 2, 3))
+
+
 def test_picture_as_volume(sources: Path) -> None:
     found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(answer(sources / "rgb.png", result_extension=".nrrd")))
     assert sorted(np.squeeze(found).shape) == sorted(pixels_of(sources / "rgb.png").shape)

@@ -12,7 +12,8 @@ import pytest
 
 from shared import InputError
 from shared.bundle.archive import open_package, read_zip, to_zip, unpack
-from shared.bundle.manifest import Manifest, digest
+from shared.bundle.manifest import Manifest
+from shared.files import digest
 from tests.packaging.conftest import TRAINED, UNTRAINED
 
 FILES = {"configs/metadata.json": b"{}", "shared/__init__.py": b"x = 1\n" * 50, "LICENSE": b"free"}

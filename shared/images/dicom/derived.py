@@ -83,7 +83,8 @@ def write_derived(path: str, pixels: NDArray, record: SourceRecord, producer: Pr
         producer: what made the image.
 
     Raises:
-        InputError: the source is no complete DICOM object, or the image's size is no multiple of its size.
+        InputError: the source is no complete DICOM object, the image's size is no multiple of its size, or the source
+            cannot be enlarged.
     """
     for source_path, source, stored in stored_frames(pixels, record):
         target = Path(path) / file_name(record, source_path) if record.files else Path(path)
@@ -131,7 +132,8 @@ def derive(source: Any, stored: NDArray, producer: Producer, path: str) -> Any:
         path: of the source, for messages.
 
     Raises:
-        InputError: the source lacks SOPClassUID or SOPInstanceUID, or is a whole-slide image that grew.
+        InputError: the source lacks SOPClassUID or SOPInstanceUID; or the image grew, and the source is a whole-slide
+            image or has what lies on its own grid, as :func:`~shared.images.dicom.finer_grid.refine` says.
     """
     for name in ("SOPClassUID", "SOPInstanceUID"):
         if not source.get(name):
@@ -141,7 +143,7 @@ def derive(source: Any, stored: NDArray, producer: Producer, path: str) -> Any:
         raise InputError(f"{path}: a whole-slide image of {stored.shape[0]} tiles, which cannot be enlarged as DICOM")
     dataset = _public_part(source)
     _describe_pixels(dataset, source, stored)
-    refine(dataset, row_factor, column_factor)
+    refine(dataset, row_factor, column_factor, path)
     describe_derivation(dataset, source, producer, row_factor * column_factor > 1)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID

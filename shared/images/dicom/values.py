@@ -11,6 +11,7 @@ from pydicom.multival import MultiValue
 
 from shared.errors import InputError
 from shared.images.dicom.geometry import frame_count, functional_groups
+from shared.images.layout import repeated
 
 _PALETTE = "PALETTE COLOR"
 
@@ -127,8 +128,7 @@ def restore_padding(enhanced: NDArray, header: Any, source: NDArray) -> NDArray:
     Raises:
         InputError: the enhanced size is no whole multiple of the source's.
     """
-    factors = [new / old for new, old in zip(enhanced.shape[1:3], source.shape[1:3], strict=True)]
-    if any(factor != int(factor) for factor in factors):
+    if any(new % old for new, old in zip(enhanced.shape[1:3], source.shape[1:3], strict=True)):
         raise InputError(
             f"network_def: gives an image of {enhanced.shape[1]} x {enhanced.shape[2]} pixels for "
             f"{source.shape[1]} x {source.shape[2]}, expected a whole multiple"
@@ -141,9 +141,8 @@ def restore_padding(enhanced: NDArray, header: Any, source: NDArray) -> NDArray:
     # Values next to the padding: the image may have none above it.
     kept[taken] = bounds[1] + 1 if bounds[1] < np.iinfo(source.dtype).max else bounds[0] - 1
     if mask is not None:
-        row, column = (int(factor) for factor in factors)
-        grown = mask.repeat(row, axis=1).repeat(column, axis=2)
-        kept[grown] = source[..., 0].repeat(row, axis=1).repeat(column, axis=2)[grown][:, None]
+        grown = repeated(mask, kept.shape[:3])
+        kept[grown] = repeated(source[..., 0], kept.shape[:3])[grown][:, None]
     return kept
 
 

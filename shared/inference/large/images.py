@@ -16,6 +16,7 @@ from monai.networks.utils import eval_mode
 from numpy.typing import NDArray
 from torch import nn
 
+from shared.console import say
 from shared.distributed import usable_cores
 from shared.errors import InputError
 from shared.files import make_folder
@@ -28,7 +29,7 @@ from shared.images.tiff_metadata import kept_options
 from shared.inference.inferer import EnhancementInferer
 from shared.inference.large.band_enhancement import BandEnhancement
 from shared.inference.large.origin import describe_origin, fingerprint
-from shared.inference.large.row_progress import RowProgress, say
+from shared.inference.large.row_progress import RowProgress
 from shared.inference.large.streamed_statistics import StreamedStatistics
 from shared.inference.large.tiff_rows import TiffRows
 from shared.inference.large.tile_file import TILE, TileFile
@@ -143,7 +144,7 @@ class LargeImages:
                 pass
         for item in self.items:
             for note in self.enhance(item).notes:
-                say(Path(str(item["image"])).name, note)
+                say(f"{Path(str(item['image'])).name}: {note}")
 
     def enhance(self, item: Mapping[str, Any]) -> LargeResult:
         """Enhance one image; the weights are loaded already.
@@ -165,7 +166,7 @@ class LargeImages:
             origin = describe_origin(source, self.network, self.inferer, self.scaling, self.device)
             note = f"Enhanced image, not for diagnostic use. Origin: {fingerprint(origin)}"
             if note in _description(output):
-                say(rows.name, f"{output} is complete already, of the same source, weights and settings")
+                say(f"{rows.name}: {output} is complete already, of the same source, weights and settings")
                 return LargeResult()
             enhancement = BandEnhancement(rows, self.network, self.inferer, self.device, threads)
             factor = enhancement.factor
@@ -183,7 +184,7 @@ class LargeImages:
                     unfinished.discard()
                     raise
                 except KeyboardInterrupt:
-                    say(rows.name, "stopped; started again, it goes on from here")
+                    say(f"{rows.name}: stopped; started again, it goes on from here")
                     raise
                 except OSError as err:
                     kept = f"; what is finished is kept in {unfinished.folder}" if unfinished.rows else ""
@@ -195,24 +196,25 @@ class LargeImages:
         """Enhance what is not finished and put the image in its place."""
         source = enhancement.source
         if unfinished.outdated:
-            say(source.name, "starts again: since a run stopped, source, weights, settings or versions have changed")
+            say(f"{source.name}: starts again: since a run stopped, source, weights, settings or versions have changed")
         if unfinished.intensities is None:
             unfinished.begin(vars(self._measure(source)))
         intensities = Intensities(**(unfinished.intensities or {}))
         scaling = self.scaling.describe(source.empty_picture, intensities)
-        say(source.name, f"scaled by {scaling}")
+        say(f"{source.name}: scaled by {scaling}")
         unfinished.open(form)
         _require_space(unfinished, form)
         done = unfinished.rows * TILE // enhancement.factor
         if done:
-            say(source.name, f"goes on at row {done} of {source.height}, where a run stopped")
+            say(f"{source.name}: goes on at row {done} of {source.height}, where a run stopped")
         with RowProgress(source.name, source.height, source.width, min(done, source.height)) as progress:
             for tiles in enhancement.rows_of_tiles(form, intensities, unfinished.rows):
                 unfinished.append(tiles)
                 progress.reach(min(unfinished.rows * TILE // enhancement.factor, source.height))
             unfinished.finish(form)
             took = f"{progress.seconds:.1f} s, {progress.speed}"
-        say(source.name, f"enhanced {source.height} x {source.width} pixels in {took}, written to {unfinished.output}")
+        size = f"{source.height} x {source.width} pixels"
+        say(f"{source.name}: enhanced {size} in {took}, written to {unfinished.output}")
         change = enhancement.change.suspicious()
         return LargeResult(scaling, intensities.bits, () if change is None else (change,))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,8 +12,10 @@ import torch
 from torch import nn
 
 from shared.bundle import provenance
+from shared.files import digest
 from shared.images.scaling import IntensityScaling
 from shared.inference.inferer import EnhancementInferer
+from shared.networks.digest import weights_digest
 
 
 def describe_origin(
@@ -30,7 +31,7 @@ def describe_origin(
     return {
         "source": {"path": str(path), "bytes": status.st_size, "changed": status.st_mtime_ns},
         "network": str(network),
-        "weights": weights_digest(network),
+        "weights": weights_digest(network.state_dict()),
         "inferer": {
             "channels": inferer.channels,
             "roi_size": list(inferer.roi_size),
@@ -43,15 +44,6 @@ def describe_origin(
     }
 
 
-def weights_digest(network: nn.Module) -> str:
-    """SHA-256 of a network's parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def fingerprint(origin: Mapping[str, Any]) -> str:
     """SHA-256 of an origin."""
-    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    return digest(json.dumps(origin, sort_keys=True).encode())

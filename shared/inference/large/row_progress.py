@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from types import TracebackType
 
 from tqdm import tqdm
 
-_SECONDS_BETWEEN_LINES = 10.0
+from shared.console import Waiting, say
 
 
 class RowProgress:
@@ -25,26 +23,15 @@ class RowProgress:
         self.height = height
         self.width = width
         self._begun_at = self._done = done
-        self._started = self._last_line = time.monotonic()
-        self._bar = tqdm(
-            desc=name,
-            total=height,
-            initial=done,
-            unit="row",
-            file=sys.stderr,
-            dynamic_ncols=True,
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        )
+        self._waiting = Waiting(height, "row", name, done, leave=False)
 
     def reach(self, row: int) -> None:
         """All rows before ``row`` are done."""
-        self._bar.update(row - self._done)
+        self._waiting.advance(row - self._done)
         self._done = row
-        if self._bar.disable and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
+        if self._waiting.is_due():
             left = (self.height - row) / max(row - self._begun_at, 1) * self.seconds
-            say(self.name, f"{row}/{self.height} rows, {self.speed}, {tqdm.format_interval(left)} left")
+            say(f"{self.name}: {row}/{self.height} rows, {self.speed}, {tqdm.format_interval(left)} left")
 
     def __enter__(self) -> RowProgress:
         return self
@@ -52,21 +39,15 @@ class RowProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        self._waiting.close()
 
     @property
     def seconds(self) -> float:
         """Time since the start of this run."""
-        return time.monotonic() - self._started
+        return self._waiting.seconds
 
     @property
     def speed(self) -> str:
         """Megapixels of the source per second, in this run alone."""
         pixels = (self._done - self._begun_at) * self.width
         return f"{pixels / 1e6 / max(self.seconds, 1e-9):.3g} megapixels/s"
-
-
-def say(name: str, line: str) -> None:
-    """Show a line about an image on standard error, where MONAI's log goes, without disturbing a bar."""
-    tqdm.write(f"{name}: {line}", file=sys.stderr)
-    sys.stderr.flush()

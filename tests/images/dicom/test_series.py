@@ -94,7 +94,7 @@ def test_missing_slice(tmp_path: Path, enhance: Enhance, missing: int, caplog: p
         find_images(str(tmp_path / "scan"), str(tmp_path / "out"), "nifti")
     with pytest.raises(InputError, match="which NIfTI cannot say"):
         write_as_nifti(tmp_path / "scan", tmp_path / "a.nii")
-    with caplog.at_level(logging.WARNING, "shared.inference"):
+    with caplog.at_level(logging.WARNING, "shared"):
         (output,) = enhance(tmp_path / "scan", tmp_path / "out")
     assert f"slices {missing} and {missing + 1} are 5 mm apart" in caplog.text
     for path in files:

@@ -142,7 +142,7 @@ def test_lossless_compression_that_pydicom_leaves_to_itk(tmp_path: Path) -> None
 def test_what_decoders_print_goes_to_the_log(
     name: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "shared.inference"), contextlib.suppress(InputError):
+    with caplog.at_level(logging.INFO, "shared.images"), contextlib.suppress(InputError):
         read_picture(scanner_file(name))
     assert capfd.readouterr() == ("", "")
     assert f"{name}: the decoder says: " in caplog.text

@@ -1,14 +1,17 @@
-"""Loading the enhancement network's weights when a run begins, with errors that say what to do."""
+"""What training left for inference: the network's weights, and how images were brought to [0, 1]."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from torch import nn
 
-from shared.bundle.provenance import training_command
+from shared.bundle import provenance
+from shared.errors import InputError
 from shared.files import short_path
+from shared.images.scaling import PROVENANCE_KEY, IntensityScaling
 from shared.networks import weights
 
 
@@ -40,5 +43,29 @@ class WeightsLoader:
             InputError: the file is missing, no checkpoint, or belongs to another network (first mismatch named).
         """
         path = short_path(self.ckpt_path)
-        remedy = f"make the weights by: {training_command(self.bundle_root)}"
+        remedy = f"make the weights by: {provenance.training_command(self.bundle_root)}"
         weights.load_into(self.network, weights.read(path, remedy), path)
+
+
+def load_scaling(
+    ckpt_path: str, default: IntensityScaling | None = None, bits: int | None = None
+) -> IntensityScaling:
+    """The rule in provenance.json beside the weights, else ``default``.
+
+    Args:
+        ckpt_path: path of the enhancement network's weights; its folder may hold provenance.json.
+        default: rule of the bundle's configuration; None for percentiles 0.1 and 99.9.
+        bits: depth of all integer images; None for what the rule says.
+
+    Raises:
+        InputError: provenance.json is no JSON object, its ``intensity_scaling`` is malformed, or so is ``bits``.
+    """
+    rule = provenance.setting(ckpt_path, PROVENANCE_KEY, None)
+    if rule is None:
+        found = default if default is not None else IntensityScaling()
+    else:
+        try:
+            found = IntensityScaling.from_dict(rule)
+        except InputError as err:
+            raise InputError(f"{Path(ckpt_path).parent / provenance.FILE_NAME}: {err}") from err
+    return found if bits is None else replace(found, bits=bits)

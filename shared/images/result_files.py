@@ -1,36 +1,34 @@
-"""Results that are there whole or not at all."""
+"""Files and folders of results that take the place of earlier ones whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from shared.errors import InputError
+from shared.files import hidden_name, whole_file, whole_folder
 from shared.images.format_table import images_in
 
 
 @contextlib.contextmanager
-def whole_file(path: str) -> Iterator[str]:
-    """Give a path to write a file to, which becomes ``path`` when all went well; folders are made."""
+def result_file(path: str) -> Iterator[str]:
+    """Give a path to write a file to, which becomes ``path`` when all went well; folders are made.
+
+    Raises:
+        InputError: there is a folder of that name.
+    """
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{path}: is a folder, expected a file or nothing there")
-    partial = _partial(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as partial:
         yield str(partial)
-        os.replace(partial, target)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 @contextlib.contextmanager
-def whole_folder(path: str) -> Iterator[str]:
+def result_folder(path: str) -> Iterator[str]:
     """Give an empty folder to fill with files, which becomes ``path`` when all went well; parents are made.
 
     Of a folder that is there already, files of the same names are replaced, all at once. What else it holds is a
@@ -45,19 +43,17 @@ def whole_folder(path: str) -> Iterator[str]:
     target = Path(path).resolve()
     if target.exists() and not target.is_dir():
         raise InputError(f"{path}: is a file, expected a folder or nothing there")
-    partial = _partial(target)
-    earlier = partial.with_name(f"{partial.name}.earlier")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    earlier = hidden_name(target, ".earlier")
     names: set[str] = set()
     try:
-        partial.mkdir(parents=True)
-        yield str(partial)
-        names = {file.name for file in partial.iterdir()}
-        if target.exists():
-            _refuse_others(Path(path), names)
-            os.replace(target, earlier)
-        os.replace(partial, target)
+        with whole_folder(target) as partial:
+            yield str(partial)
+            names = {file.name for file in partial.iterdir()}
+            if target.exists():
+                _refuse_others(Path(path), names)
+                os.replace(target, earlier)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         if earlier.exists():
             # Where the second of the two renamings failed, the earlier result comes back.
             if not target.exists():
@@ -86,9 +82,3 @@ def _move_strays(earlier: Path, names: set[str], target: Path) -> None:
         else:
             os.replace(entry, target / entry.name)
     earlier.rmdir()
-
-
-def _partial(target: Path) -> Path:
-    # A leading dot: a search for images does not see what a killed run may leave behind. Not the number of the process,
-    # which in a container is the same in every run.
-    return target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared import InputError
-from shared.images.whole import whole_folder
+from shared.images.result_files import result_folder
 
 DICOM = bytes(128) + b"DICM"
 NAMES = ("IM0001", "IM0002")
@@ -27,7 +27,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def write(folder: Path, content: bytes = DICOM + b"new", names: tuple[str, ...] = NAMES) -> None:
-    with whole_folder(str(folder)) as partial:
+    with result_folder(str(folder)) as partial:
         fill(partial, content, names)
 
 
