@@ -1,4 +1,4 @@
-"""Bundles run as a person runs them: a command in a process of its own."""
+"""Bundles run as a person runs them: a command, in a process of its own or in this one, which has imported MONAI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import fire
 from monai.bundle import scripts
@@ -52,13 +55,31 @@ def run(words: list[str], **kwargs) -> tuple[int, str]:
     return process.returncode, output
 
 
-def call(words: list[str]) -> tuple[int, str]:
+@contextlib.contextmanager
+def warnings_as_by_default(stream: TextIO) -> Iterator[None]:
+    """Warnings are shown, and shown again, as a process of their own would show them: pytest collects them."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+        stream.write(warnings.formatwarning(message, category, filename, lineno))
+
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+def call(words: list[str], cwd: Path = ROOT) -> tuple[int, str]:
     """As :func:`run`, in this process: no time for imports, and everything else as the command does it."""
     root, hook, said = logging.getLogger(), sys.excepthook, io.StringIO()
     handlers, level = list(root.handlers), root.level
     code = 0
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.chdir(ROOT):
+        with (
+            contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.chdir(cwd),
+            warnings_as_by_default(said),
+        ):
             try:
                 fire.Fire({"run": scripts.run}, command=words)
             except Exception as err:
@@ -73,5 +94,12 @@ def call(words: list[str]) -> tuple[int, str]:
 
 def succeed(words: list[str], **kwargs) -> str:
     code, output = run(words, **kwargs)
+    assert code == 0, output
+    return output
+
+
+def succeed_here(words: list[str], cwd: Path = ROOT) -> str:
+    """As :func:`succeed`, in this process."""
+    code, output = call(words, cwd)
     assert code == 0, output
     return output

@@ -1,4 +1,4 @@
-"""One process of a data-parallel group that runs bundles one after the other: ``torchrun ... ranks.py CASES.json``.
+"""One process of a data-parallel group that runs bundles in turn: ``torchrun ... -m tests.bundles.ranks CASES.json``.
 
 A case names its configuration files, its overrides and the stages that it trains. In its output folder each rank says
 in ``rank<r>.json`` what it did. One start, nearly all of it imports, serves for all cases.
@@ -35,14 +35,15 @@ def run(files: list[str], overrides: dict[str, Any], stages: list[str]) -> dict[
     report: dict[str, Any] = {"drawn": {}, "weights": {}}
 
     def watch(stage: str) -> None:
-        trainer, drawn = content(f"{stage}#trainer"), report["drawn"].setdefault(stage, [])
+        trainer = content("pretrain").trainer if stage == "pretrain" else content(f"{stage}#trainer")
+        drawn = report["drawn"].setdefault(stage, [])
         trainer.add_event_handler(Events.EPOCH_STARTED, lambda: drawn.append([]))
         trainer.add_event_handler(Events.ITERATION_STARTED, lambda: drawn[-1].append(trainer.state.batch["id"]))
         # Not later: the test that closes a run loads all networks from files.
         trainer.add_event_handler(Events.COMPLETED, lambda: note(stage))
 
     def note(stage: str) -> None:
-        report["weights"][stage] = [digest(content(name)) for name in ("network", "pretrain#network")]
+        report["weights"][stage] = [digest(content(name)) for name in ("network", "recognition")]
 
     for stage in stages:
         watch(stage)

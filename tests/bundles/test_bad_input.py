@@ -134,7 +134,7 @@ FAULTS = {
 }
 
 
-PROCESSES = ("misspelt override", "no image, in a worker", "non-finite loss")
+PROCESSES = ("misspelt override", "no image, in a worker")
 """Faults that are tried as a command in a process of its own; the others in this one, which has imported MONAI."""
 
 

@@ -26,7 +26,7 @@ def untrained_weights(workflow: ConfigWorkflow, folder: Path, data: str) -> None
     """What training leaves behind, without the training."""
     parser = workflow.parser
     torch.save(parser.get_parsed_content("network").state_dict(), folder / "model.pt")
-    networks = parser.get_parsed_content("pretrain#network").networks
+    networks = parser.get_parsed_content("recognition").networks
     torch.save({name: network.state_dict() for name, network in networks.items()}, folder / "recognition.pt")
     (folder / "provenance.json").write_text(json.dumps({"data": data, "phantom": True, "scale": 4}))
 

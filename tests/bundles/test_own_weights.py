@@ -11,6 +11,7 @@ from monai.bundle import ConfigWorkflow
 
 from shared.errors import InputError, root_cause
 from tests.bundles.commands import ROOT, SMOKE, TINY
+from tests.once import made_once
 
 BUNDLE = ROOT / "bundles" / "gradprom_isic"
 WEIGHTS = {"model.pt", "recognition.pt", "provenance.json", "checkpoint.pt"}
@@ -46,12 +47,10 @@ def report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "eval" / "summary.json").read_text())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(tmp_path_factory) -> Path:
     """A run that is complete, in a folder that is not written to."""
-    folder = tmp_path_factory.mktemp("first")
-    run(folder)
-    return folder
+    return made_once(tmp_path_factory, "complete_run", run)
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY, arguments, environment, succeed
+from tests.bundles.commands import BUNDLES, ROOT, SMOKE, TINY, arguments, environment, succeed_here
 from tests.bundles.test_resume import flat
+from tests.once import made_once
 
 BUNDLE = ROOT / "bundles" / "gradprom_isic"
 FOLDER = ROOT / "bundles" / "gradprom_folder"
 HERE = Path(__file__).parent
 MULTI_GPU = ROOT / "shared" / "configs" / "multi_gpu.json"
-STRATEGIES = ["gradprom", "joint"]
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -32,15 +32,19 @@ def on_two_ranks(words: list[str], timeout: float = 300) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+DOUBLE = SMOKE, HERE / "double.json", MULTI_GPU, HERE / "unshuffled.json"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_processes_equal_one_with_the_joined_batch(tmp_path, strategy):
-    """Through all stages, gloo on CPU: weights of both networks, decisions and cosines."""
+@pytest.mark.parametrize("strategy", ["gradprom", "joint"])
+def test_two_processes_equal_one_with_the_joined_batch(tmp_path, request, strategy):
+    """Through all stages, gloo on CPU: weights of both networks, decisions and cosines; once by the command."""
     single, double = tmp_path / "single", tmp_path / "double"
-    succeed(arguments(BUNDLE, single, "train.json", SMOKE, HERE / "double.json", strategy=strategy))
-    overlays = SMOKE, HERE / "double.json", MULTI_GPU, HERE / "unshuffled.json"
-    words = arguments(BUNDLE, double, "train.json", *overlays, strategy=strategy)
-    on_two_ranks(["-m", "monai.bundle", *words])
+    succeed_here(arguments(BUNDLE, single, "train.json", SMOKE, HERE / "double.json", strategy=strategy))
+    if strategy == "gradprom":
+        on_two_ranks(["-m", "monai.bundle", *arguments(BUNDLE, double, "train.json", *DOUBLE, strategy=strategy)])
+    else:
+        double = request.getfixturevalue("both") / "joint, double precision"
     for name in ("model.pt", "recognition.pt"):
         ours, theirs = (flat(torch.load(p / "models" / name, weights_only=True)) for p in (double, single))
         assert ours.keys() == theirs.keys()
@@ -75,10 +79,14 @@ CASES = {bundle.name: Case(bundle) for bundle in BUNDLES} | {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def both(tmp_path_factory) -> Path:
     """Every case in one pair of processes: a start is nearly all imports. A bundle's weights of before lie there."""
-    root, cases = tmp_path_factory.mktemp("ranks"), []
+    return made_once(tmp_path_factory, "ranks", run_cases)
+
+
+def run_cases(root: Path) -> None:
+    cases = []
     for name, case in CASES.items():
         folder = root / name
         for place in ("models", "eval"):
@@ -90,9 +98,13 @@ def both(tmp_path_factory) -> Path:
         folders = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval")}
         overrides = {**folders, "gradprom#warmup": 0, **case.overrides}
         cases.append({"files": [str(f) for f in files], "overrides": overrides, "stages": case.stages})
+    folder = root / "joint, double precision"
+    (folder / "eval").mkdir(parents=True)
+    folders = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval")}
+    files = [BUNDLE / "configs" / "train.json", *DOUBLE]
+    cases.append({"files": [str(f) for f in files], "overrides": {**folders, "strategy": "joint"}, "stages": []})
     (root / "cases.json").write_text(json.dumps(cases))
-    on_two_ranks([str(HERE / "ranks.py"), str(root / "cases.json")], 900)
-    return root
+    on_two_ranks(["-m", "tests.bundles.ranks", str(root / "cases.json")], 900)
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
+import itertools
 import signal
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from monai.engines import SupervisedTrainer
 
-from tests.bundles.commands import ROOT, SMOKE, TINY, arguments, start, succeed
+from tests.bundles.commands import ROOT, SMOKE, TINY, arguments, call, start, succeed_here
 
 BUNDLE = ROOT / "bundles" / "gradprom_isic"
 
@@ -29,9 +31,9 @@ def assert_same(a: Path, b: Path) -> None:
     assert different == []
 
 
-def kill_after(words: list[str], history: Path, epoch: int) -> None:
+def kill_after(words: list[str], history: Path, epoch: int, cwd: Path) -> None:
     """Start a run, and kill it without warning a moment into the epoch after ``epoch``."""
-    process = start(words)
+    process = start(words, cwd=cwd)
     deadline = time.monotonic() + 300
     while not (history.exists() and f"\n{epoch}," in history.read_text()):
         assert process.poll() is None, process.communicate()[0]
@@ -42,18 +44,52 @@ def kill_after(words: list[str], history: Path, epoch: int) -> None:
     process.communicate()
 
 
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+def stop_at(words: list[str], step: int) -> None:
+    """Run in this process, and end it before a training step, counted over all stages."""
+    iteration, steps = SupervisedTrainer._iteration, itertools.count(1)
+
+    def deadly(*arguments):
+        if next(steps) == step:
+            raise Killed
+        return iteration(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SupervisedTrainer, "_iteration", deadly)
+        with pytest.raises(Killed):
+            call(words)
+
+
+def epochs(history: Path) -> list[str]:
+    return [line.split(",")[0] for line in history.read_text().splitlines()[1:]] if history.exists() else []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_run_continues_bit_for_bit(tmp_path, workers):
-    """Killed in the recognition stage and again in the cascade, with augmentation on."""
-    names = ("train.json", SMOKE, TINY)
+    """Ended in the recognition stage and again in the cascade, with augmentation on.
+
+    With workers it is the system that ends it, and the working directory lies outside the repository.
+    """
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    succeed(arguments(BUNDLE, whole, *names, num_workers=workers, warmup=0))
-    again = arguments(BUNDLE, broken, *names, num_workers=workers, warmup=0)
-    kill_after(again, broken / "eval" / "history_recognition.csv", 1)
-    assert not (broken / "models" / "model.pt").exists()
-    kill_after([*again, "--resume", "true"], broken / "eval" / "history.csv", 1)
-    output = succeed([*again, "--resume", "true"])
+    recognition, cascade = (broken / "eval" / f"history{name}.csv" for name in ("_recognition", ""))
+    succeed_here(arguments(BUNDLE, whole, "train.json", SMOKE, TINY, num_workers=workers, warmup=0))
+    words = arguments(BUNDLE, broken, "train.json", SMOKE, TINY, num_workers=workers, warmup=0)
+    again = [*words, "--resume", "true"]
+    if workers:
+        kill_after(words, recognition, 1, cwd=tmp_path)
+        assert not (broken / "models" / "model.pt").exists()
+        kill_after(again, cascade, 1, cwd=tmp_path)
+    else:
+        # Of two stages of 2 and 3 epochs of two steps each: within the second epoch of either.
+        stop_at(words, 4)
+        assert (epochs(recognition), epochs(cascade)) == (["1"], [])
+        stop_at(again, 6)
+        assert (epochs(recognition), epochs(cascade)) == (["1", "2"], ["1"])
+    output = succeed_here(again)
     assert "resumes after epoch" in output
     for name in ("checkpoint.pt", "model.pt", "recognition.pt"):
         assert_same(whole / "models" / name, broken / "models" / name)
@@ -66,6 +102,7 @@ def test_another_seed_gives_another_run(tmp_path):
     """What makes the test above mean something: the comparison can fail."""
     names = ("train.json", SMOKE, TINY)
     for seed in (0, 1):
-        succeed(arguments(BUNDLE, tmp_path / str(seed), *names, max_epochs=1, pretrain_epochs=1, warmup=0, seed=seed))
+        words = arguments(BUNDLE, tmp_path / str(seed), *names, max_epochs=1, pretrain_epochs=1, warmup=0, seed=seed)
+        succeed_here(words)
     with pytest.raises(AssertionError):
         assert_same(tmp_path / "0" / "models" / "model.pt", tmp_path / "1" / "models" / "model.pt")

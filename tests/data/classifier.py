@@ -6,9 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from monai.networks.nets import ResNet
 from monai.transforms import Compose, RandFlipd, RandRotated, RandScaleCropd, Resized
 
 BATCH = 16
+
+
+def small_resnet(channels: int, num_classes: int) -> torch.nn.Module:
+    """One block per level and few features: enough to read a phantom, and trained in some seconds."""
+    return ResNet(
+        block="basic", layers=[1, 1, 1, 1], block_inplanes=[24, 48, 96, 192], spatial_dims=2, conv1_t_stride=2,
+        n_input_channels=channels, num_classes=num_classes, bias_downsample=False,
+    )
 
 
 def augmented(images: list[torch.Tensor], size: int) -> Callable[[torch.Tensor], torch.Tensor]:

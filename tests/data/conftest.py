@@ -13,16 +13,14 @@ from shared.data.phantoms import isic as phantom
 from tests.data.covid_ct_folders import make_covid_ct, phantom_covid_ct  # noqa: F401
 from tests.data.lizard_folders import make_lizard, phantom_lizard  # noqa: F401
 from tests.data.own_folders import clean  # noqa: F401
+from tests.once import made_once
 
 CLASSES = "MEL,NV,BCC,AKIEC,BKL,DF,VASC"
 
 
 @pytest.fixture(scope="session")
 def phantom_isic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom") / "isic"
-    folder.mkdir()
-    phantom.write(folder)
-    return folder
+    return made_once(tmp_path_factory, "phantom_isic", phantom.write)
 
 
 def write_image(path: Path, size: tuple[int, int] = (12, 10)) -> None:

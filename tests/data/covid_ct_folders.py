@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from shared.data.phantoms import covid_ct as phantom
+from tests.once import made_once
 
 #: Names as the real set has them: patients 1 to 3 share a source, two of the others have a source that is no preprint.
 COVID = {
@@ -37,10 +38,7 @@ PATIENTS = {
 
 @pytest.fixture(scope="session")
 def phantom_covid_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom") / "covid_ct"
-    folder.mkdir()
-    phantom.write(folder)
-    return folder
+    return made_once(tmp_path_factory, "phantom_covid_ct", phantom.write)
 
 
 @pytest.fixture

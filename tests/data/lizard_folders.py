@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from shared.data.phantoms import lizard as phantom
+from tests.once import made_once
 
 STEMS = [f"{('consep', 'crag', 'dpath', 'glas')[n % 4]}_{n}" for n in range(24)]
 SIZE = (40, 52)
@@ -34,10 +35,7 @@ def write_labels(path: Path, nuclei: Sequence[tuple[int, int, int, int]], size: 
 
 @pytest.fixture(scope="session")
 def phantom_lizard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom") / "lizard"
-    folder.mkdir()
-    phantom.write(folder)
-    return folder
+    return made_once(tmp_path_factory, "phantom_lizard", phantom.write)
 
 
 @pytest.fixture

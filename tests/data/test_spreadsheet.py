@@ -71,6 +71,15 @@ def test_numbers_dates_rich_text_and_cells_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_the_header_may_stand_below_empty_rows(tmp_path: Path) -> None:
+    workbook = Workbook()
+    sheet = workbook.worksheets[0]
+    sheet["B2"] = " "
+    sheet["B4"], sheet["C4"], sheet["B6"], sheet["C6"] = "name", "value", "a", 1
+    workbook.save(tmp_path / "t.xlsx")
+    assert read_sheet(tmp_path / "t.xlsx", ("name", "value")) == [{"name": "a", "value": "1"}]
+
+
 def test_the_first_sheet_is_the_first_one_listed(tmp_path: Path) -> None:
     workbook = Workbook()
     workbook.worksheets[0].append(["written first"])

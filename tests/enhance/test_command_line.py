@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from shared.bundle.archive import unpack
+from shared.enhance.__main__ import main
 from shared.packaging.build import build
 from tests.bundles.commands import ROOT, environment
 from tests.enhance.conftest import noise, read_rows
@@ -48,19 +50,18 @@ def start_and_send(folder: Path, what: signal.Signals) -> tuple[int, str, str]:
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on(folder: Path) -> None:
+def test_killed_run_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     code, _, _ = start_and_send(folder, signal.SIGKILL)
     assert code == -signal.SIGKILL
     done = [name for name, row in read_rows(folder / "clean" / "report.csv").items() if row["status"] == "ok"]
     assert 2 <= len(done) < 12
-    process = start(folder, "--bundle", "gradprom_mni152", "--input", "scans", PYTHONPATH=str(ROOT))
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    monkeypatch.chdir(folder)
+    assert main(["--bundle", "gradprom_mni152", "--input", "scans", "--output", "clean", "--device", "cpu"]) == 0
     rows = read_rows(folder / "clean" / "report.csv")
     assert len(rows) == 12
     assert [name for name, row in rows.items() if row["status"] == "skipped"] == done
     assert not list((folder / "clean").glob(".report*")), "the killed run's lock is gone"
-    first, second = out.splitlines()
+    first, second = capsys.readouterr().out.splitlines()
     assert f", {len(done)} up to date, written to clean, report in clean{os.sep}report.csv" in first
     assert second.startswith("12 images changed more than noise removal explains"), "pure noise, of both runs"
 
@@ -87,6 +88,7 @@ def test_inside_a_package(folder: Path, tmp_path: Path) -> None:
     assert err == f"1/1 {Path('clean') / '00.png'}\n"
     assert out.startswith("Enhanced 1 image (1 PNG)")
     assert (package / "clean" / "00.png").is_file()
-    code = "from shared.enhancement import bundle\nwith bundle.open_bundle('gradprom_mni152') as place: print(place)"
+    code = "from shared.bundle.opening import open_bundle\n"
+    code += "with open_bundle('gradprom_mni152', '--bundle') as place: print(place)"
     found = subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, text=True, check=True)
     assert Path(found.stdout.strip()) == package.resolve(), "by its name, too"

@@ -71,7 +71,8 @@ def test_package_of_another_version(pngs: Path, package: Path, enhance: Enhance,
 def test_names() -> None:
     assert "gradprom_mni152" in bundle_names()
     for name in bundle_names():
-        with open_bundle(name) as folder:
+        with open_bundle(name, "--bundle") as folder:
             assert folder.name == name
-    with pytest.raises(InputError, match="expected a folder, a zip file or one of gradprom"), open_bundle("zzzz"):
+    expected = "--bundle: .* expected a folder, a zip file or one of gradprom"
+    with pytest.raises(InputError, match=expected), open_bundle("zzzz", "--bundle"):
         pass

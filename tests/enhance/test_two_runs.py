@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.enhance.enhancer import Enhancer
-from shared.enhance.lock import sole_writer
+from shared.enhance.report import sole_writer
 from shared.inference import find_images
 from tests.bundles.commands import ROOT
 
@@ -58,7 +58,7 @@ def test_a_lock_does_not_outlive_its_process(pngs: Path, enhance: Enhance, tmp_p
     program = """
         import sys, time
         from pathlib import Path
-        from shared.enhance.lock import sole_writer
+        from shared.enhance.report import sole_writer
         with sole_writer(Path(sys.argv[1])):
             print("locked", flush=True)
             time.sleep(60)

@@ -19,28 +19,10 @@ from shared.bundle import provenance
 from shared.bundle.archive import to_zip
 from shared.images import IntensityScaling
 from shared.packaging.build import Options, build, contents
-from tests.label.serving import Server, free_port
+from tests.label.serving import ROOT, Server, free_port, python_of_monai_label
 from tests.label.sources import write_sources
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_START = 120
-
-
-@pytest.fixture(scope="module")
-def label_python() -> str:
-    """The Python of MONAI Label's environment."""
-    python = os.environ.get("LABEL_PYTHON") or str(ROOT / ".venv-label" / "bin" / "python")
-    code = "from importlib.metadata import version; import torchvision; print(version('monailabel'))"
-    try:
-        found = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    except OSError:
-        found = None
-    if found is None or found.returncode or found.stdout.strip() != "0.8.5":
-        pytest.skip(
-            "monailabel 0.8.5 is not installed; bash scripts/label_server.sh installs it into .venv-label when it "
-            "is first used, or LABEL_PYTHON names a Python that has it"
-        )
-    return python
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +49,10 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def server(
-    label_python: str, packages: list[Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(packages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server, as a person starts it; stopped whatever happens, and then nothing of it is left."""
+    label_python = python_of_monai_label()
+    assert label_python is not None
     folder = tmp_path_factory.mktemp("label")
     studies = write_sources(folder / "studies")
     _enhance_by_bundles(label_python, packages, studies, folder)

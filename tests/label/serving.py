@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = "0.8.5"
+
+
+def python_of_monai_label() -> str | None:
+    """The interpreter that has MONAI Label: that which LABEL_PYTHON names, or that of ``.venv-label``."""
+    python = os.environ.get("LABEL_PYTHON") or str(ROOT / ".venv-label" / "bin" / "python")
+    code = "from importlib.metadata import version; import torchvision; print(version('monailabel'))"
+    try:
+        found = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    except OSError:
+        return None
+    return python if found.returncode == 0 and found.stdout.strip() == VERSION else None
 
 
 @dataclass(frozen=True)

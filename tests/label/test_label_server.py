@@ -19,7 +19,14 @@ import requests
 import SimpleITK
 from PIL import Image
 
-from tests.label.serving import Server
+from tests.label.serving import VERSION, Server, python_of_monai_label
+
+if python_of_monai_label() is None:
+    pytest.skip(
+        f"MONAI Label's live tests need monailabel {VERSION}, which bash scripts/label_server.sh installs when it is "
+        "first used; to run them: LABEL_PYTHON=.venv-label/bin/python bash scripts/test.sh tests/label",
+        allow_module_level=True,
+    )
 
 pytestmark = pytest.mark.slow
 

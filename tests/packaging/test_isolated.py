@@ -10,21 +10,22 @@ from shared.bundle.archive import unpack
 from tests.packaging.conftest import TRAINED, UNTRAINED
 from tests.packaging.isolated import PREAMBLE, succeed
 
-SMOKE = "'shared/configs/smoke.json'"
+SMOKE = "shared/configs/smoke.json"
+TINY = Path(__file__).parents[1] / "bundles" / "tiny.json"
 
 
 @pytest.mark.slow
 def test_train_then_evaluate(package, tmp_path):
     """In the package's folder, as its README says; then from another folder by a relative path."""
     before = (package / "models" / "model.pt").read_bytes()
-    command = ["-m", "monai.bundle", "run", "training", "--config_file", f"['configs/train.json',{SMOKE}]"]
+    command = ["-m", "monai.bundle", "run", "training", "--config_file", str(["configs/train.json", SMOKE, str(TINY)])]
     succeed(command, package)
     assert (package / "models" / "smoke" / "provenance.json").is_file()
     assert (package / "models" / "model.pt").read_bytes() == before
     (package / "eval" / "smoke" / "summary.json").unlink()
 
-    files = ["configs/train.json", "configs/evaluate.json", "shared/configs/smoke.json"]
-    names = [f"../installed/{TRAINED}/{file}" for file in files]
+    names = [f"../installed/{TRAINED}/{file}" for file in ("configs/train.json", "configs/evaluate.json", SMOKE)]
+    names.append(str(TINY))
     code = f"{PREAMBLE}from monai.bundle import run\nrun(run_id='evaluating', config_file={names})"
     (tmp_path / "cwd").mkdir()
     succeed(["-c", code], tmp_path / "cwd")
@@ -33,9 +34,9 @@ def test_train_then_evaluate(package, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [[TRAINED, UNTRAINED], [UNTRAINED, TRAINED]], ids=lambda names: names[0])
-def test_packages_side_by_side(zips, tmp_path, names):
-    folders = [unpack(zips[name], tmp_path / "first") for name in names]
+def test_packages_side_by_side(zips, tmp_path):
+    """The code of a package without weights serves one that has them, and a copy of that."""
+    folders = [unpack(zips[name], tmp_path / "first") for name in (UNTRAINED, TRAINED)]
     folders.append(unpack(zips[TRAINED], tmp_path / "second").rename(tmp_path / "second" / "under another name"))
     (tmp_path / "cwd").mkdir()
     script = Path(__file__).with_name("side_by_side.py")

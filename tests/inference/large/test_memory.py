@@ -33,7 +33,8 @@ def test_peak_memory(tmp_path: Path) -> None:
         from pathlib import Path
         import numpy as np, tifffile, torch
         from shared.benchmark.memory import peak_resident_set
-        from shared.inference import EnhancementInferer, IntensityScaling, LargeImages
+        from shared.images import IntensityScaling
+        from shared.inference import EnhancementInferer, LargeImages
 
         def enhance(name, height, width):
             rng = np.random.default_rng(0)
