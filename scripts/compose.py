@@ -34,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 1 when a file is out of step, or facts or recipes are wrong."""
     options = parse(arguments)
     complaints = []
-    try:
-        for name in options.names:
+    for name in options.names:
+        try:
             if options.check:
                 complaints += composing.out_of_step(BUNDLES / name)
             else:
                 composing.write(BUNDLES / name)
-    except InputError as err:
-        complaints.append(message_of(err))
+        except InputError as err:
+            complaints.append(message_of(err))
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     return 1 if complaints else 0

@@ -10,7 +10,7 @@ for: ``"train.json#network_def#in_channels": 3`` sets a key, ``"+train.json#orig
   ``"%train.json#network_def"`` by a part of another file, ``"%requirements#monai"`` by a version in requirements.txt.
 - A block with ``"_like_": "%id"`` begins as the block at that id; its own keys replace or join those.
 - Entries of the lists in ``LISTS`` have names, under which later files find them.
-- A ``+`` that finds nothing to add to is an error.
+- A key that is not there is an error, but in what a ``+`` adds: a misspelt one would be a key that nobody reads.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
-from shared.errors import InputError
-from shared.files import short_path
+from shared.errors import InputError, did_you_mean, nearest
+from shared.files import make_folder, short_path, write_atomically
 
 FACTS = "facts.json"
 """Of a bundle, beside its ``configs``."""
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 """Folder of what bundles have in common."""
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements.txt"
+METADATA = "metadata.json"
+"""Where null is for facts to fill in; elsewhere it is a value."""
 LISTS = ("handlers", "transforms", "references")
 """Keys of lists whose entries have names in recipes."""
 AS_IT_IS = "..."
@@ -49,23 +51,40 @@ def compose(bundle: Path) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: naming the file and the key that is wrong.
     """
-    facts = ConfigParser.load_config_file(bundle / FACTS)
+    facts = _read(bundle / FACTS)
+    recipes = facts.pop("recipes", None)
+    known = sorted(each.stem for each in RECIPES.glob("*.json"))
+    if not isinstance(recipes, list):
+        found = "none" if recipes is None else repr(recipes)
+        raise InputError(f"{short_path(bundle / FACTS)}: recipes: expected a list of {', '.join(known)}, found {found}")
     parser = ConfigParser({"bundle": bundle.name, "requirements": requirements()})
-    for recipe in facts.pop("recipes"):
+    for recipe in recipes:
+        if recipe not in known:
+            raise InputError(f"{short_path(bundle / FACTS)}: recipes: expected some of {', '.join(known)}, "
+                             f"found {recipe!r}{did_you_mean(nearest(str(recipe), known))}")
         path = RECIPES / f"{recipe}.json"
-        if not path.is_file():
-            known = ", ".join(sorted(each.stem for each in RECIPES.glob("*.json")))
-            raise InputError(f"{bundle / FACTS}: recipes: expected some of {known}, found {recipe!r}")
-        _merge(parser, ConfigParser.load_config_file(path), path)
+        _merge(parser, _read(path), path)
     _merge(parser, facts, bundle / FACTS)
     content = parser.get()
-    return {name: _composed(content[name], content, name) for name in content if name.endswith(".json")}
+    try:
+        composed = {name: _composed(content[name], content, name) for name in content if name.endswith(".json")}
+    except InputError as err:  # the key may be that of a recipe: what it lacks is a matter of these facts
+        raise InputError(f"{short_path(bundle / FACTS)}: {err}") from err
+    for id in _unfilled(composed.get(METADATA), METADATA):
+        raise InputError(f"{short_path(bundle / FACTS)}: {id}: found nothing, which a recipe leaves to the facts")
+    return composed
 
 
 def write(bundle: Path) -> None:
-    """Write the configurations of a bundle."""
-    for name, content in compose(bundle).items():
-        (bundle / "configs" / name).write_text(to_text(content), encoding="utf-8")
+    """Write the configurations of a bundle.
+
+    Raises:
+        InputError: as :func:`compose`, or a file cannot be written.
+    """
+    texts = {name: to_text(content) for name, content in compose(bundle).items()}
+    make_folder(bundle / "configs")
+    for name, text in texts.items():
+        write_atomically(bundle / "configs" / name, text.encode())
 
 
 def out_of_step(bundle: Path) -> Iterator[str]:
@@ -88,8 +107,16 @@ def requirements() -> dict[str, str]:
 
 
 def to_text(content: Mapping[str, Any]) -> str:
-    """Return a configuration laid out for reading: small parts on a line, large blocks between blank lines."""
-    from compact_json import Formatter  # of the extra "test": bundles run without it
+    """Return a configuration laid out for reading: small parts on a line, large blocks between blank lines.
+
+    Raises:
+        InputError: the package that does it is not installed.
+    """
+    try:
+        from compact_json import Formatter  # of the extra "test": bundles run without it
+    except ImportError as err:
+        raise InputError("found no package compact-json, which lays out configurations; expected what "
+                         "pip install -e '.[test]' installs") from err
 
     layout = Formatter(
         indent_spaces=4, max_inline_length=118, max_inline_complexity=2, max_compact_list_complexity=0,
@@ -104,23 +131,57 @@ def to_text(content: Mapping[str, Any]) -> str:
     return text + "\n}\n"
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = ConfigParser.load_config_file(path)
+    except OSError as err:
+        raise InputError(f"{short_path(path)} cannot be read: {err.strerror or err}") from err
+    except ValueError as err:
+        raise InputError(f"{short_path(path)}: found no JSON: {err}") from err
+    if not isinstance(content, dict):
+        raise InputError(f"{short_path(path)}: found {type(content).__name__}, expected a JSON object")
+    return content
+
+
 def _merge(parser: ConfigParser, additions: Mapping[str, Any], path: Path) -> None:
     for key, value in additions.items():
         if key.startswith("_"):
             continue
         id = key.removeprefix("+")
-        if (id if key.startswith("+") else id.rpartition("#")[0]) not in parser:
-            raise InputError(f"{short_path(path)}: {key}: found nothing of that id in the recipes before it")
-        if not (key.startswith("+") and isinstance(value, Mapping)):
+        if (id != key or "#" in id) and id not in parser:
+            raise InputError(f"{short_path(path)}: {key}: found nothing of that id in the recipes before it"
+                             f"{did_you_mean(_near(parser, id))}")
+        if id == key:
             merge_kv(parser, key, value)
             continue
-        there = list(parser[id])
+        block = parser[id]
+        if not isinstance(value, Mapping | list) or not isinstance(block, dict if isinstance(value, Mapping) else list):
+            raise InputError(f"{short_path(path)}: {key}: expected {{…}} to add to {{…}}, or […] to add to […], "
+                             f"found {value!r} and {type(block).__name__}")
+        if isinstance(value, list):
+            merge_kv(parser, key, value)
+            continue
+        there = list(block)
         missing = [name for name, each in value.items() if each == AS_IT_IS and name not in there]
         if missing:
-            raise InputError(f"{short_path(path)}: {key}: {missing[0]}: found none in the recipes before it")
+            raise InputError(f"{short_path(path)}: {key}: {missing[0]}: found none in the recipes before it"
+                             f"{did_you_mean(nearest(missing[0], there))}")
         merge_kv(parser, key, {name: each for name, each in value.items() if each != AS_IT_IS})
         block = parser[id]
         parser[id] = {name: block[name] for name in _order(there, list(value))}
+
+
+def _near(parser: ConfigParser, id: str) -> list[str]:
+    """Return the id that was probably meant, if there is one: the first wrong part replaced by the nearest key."""
+    block, names = parser.get(), id.split("#")
+    for depth, name in enumerate(names):
+        if not isinstance(block, Mapping):
+            break
+        if name not in block:
+            meant = ("#".join([*names[:depth], close, *names[depth + 1 :]]) for close in nearest(name, block))
+            return [each for each in meant if each in parser]
+        block = block[name]
+    return []
 
 
 def _order(there: list[str], added: list[str]) -> list[str]:
@@ -142,12 +203,18 @@ def _composed(value: Any, content: Mapping[str, Any], name: str, trail: tuple[st
     if isinstance(value, Mapping):
         if "_like_" in value:
             own = dict(value)
-            value = {**_composed(own.pop("_like_"), content, name, trail), **own}
+            like = own.pop("_like_")
+            block = _composed(like, content, name, trail)
+            if not isinstance(block, Mapping):
+                raise InputError(f"{name}: _like_: expected '%' and the id of a block, found {like!r}")
+            value = {**block, **own}
         parts = {key: _composed(each, content, name, trail) for key, each in value.items()}
         return {key: list(each.values()) if key in LISTS and isinstance(each, dict) else each
                 for key, each in parts.items()}
     if isinstance(value, list):
         return [_composed(each, content, name, trail) for each in value]
+    if value == AS_IT_IS:
+        raise InputError(f"{name}: found {value!r}, which leaves a key as it is, outside what a '+' adds")
     if not (isinstance(value, str) and value.startswith("%")):
         return value
     id = value[1:]
@@ -155,13 +222,22 @@ def _composed(value: Any, content: Mapping[str, Any], name: str, trail: tuple[st
     if id not in parser:
         if id in ConfigParser(content[name]):
             return value  # a macro of the configuration itself, for MONAI
-        raise InputError(f"{name}: found {value!r}, and nothing of that id in facts and recipes")
+        raise InputError(f"{name}: found {value!r}, and nothing of that id in facts and recipes"
+                         f"{did_you_mean([f'%{close}' for close in _near(parser, id)])}")
     if id in trail:
         raise InputError(f"{name}: {value!r} refers to itself: {' -> '.join([*trail, id])}")
     found = copy.deepcopy(parser[id])
     if isinstance(found, dict):
         found.pop("_desc_", None)
     return _composed(found, content, name, (*trail, id))
+
+
+def _unfilled(value: Any, id: str) -> Iterator[str]:
+    """Yield the ids of keys that are null, but for the whole."""
+    for key, part in value.items() if isinstance(value, Mapping) else ():
+        if part is None:
+            yield f"{id}#{key}"
+        yield from _unfilled(part, f"{id}#{key}")
 
 
 def _shown(line: str | None) -> str:

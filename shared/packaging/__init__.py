@@ -3,7 +3,3 @@
 A package is one folder: the bundle's configs, docs, LICENSE and, when they were trained on real data, weights; all of
 ``shared`` beside them; requirements.txt; and package.json, which names the package and the SHA-256 of its files.
 """
-
-from shared.bundle.archive import open_package, read_zip, unpack
-
-__all__ = ["open_package", "read_zip", "unpack"]

@@ -18,7 +18,15 @@ from torch.utils.data import Dataset, Sampler
 from shared.data.samplers import training_loader
 from shared.distributed import data_parallel, rank
 from shared.errors import InputError
-from shared.handlers import EpochLog, EpochSeed, FiniteLoss, Progress, ResumableCheckpoint, TensorBoardCurves
+from shared.handlers import (
+    EpochLog,
+    EpochSeed,
+    FiniteLoss,
+    Progress,
+    ResumableCheckpoint,
+    TensorBoardCurves,
+    WholeBatch,
+)
 from shared.losses.recognition import RecognitionLoss
 from shared.recognition.ensemble import PrepareRecognitionBatch, RecognitionEnsemble
 
@@ -102,6 +110,7 @@ class Pretraining:
             train_handlers=[
                 EpochSeed(seed, dataset, stage=0),
                 FiniteLoss(),
+                WholeBatch(),
                 LrScheduleHandler(schedule, print_lr=False, epoch_level=False),
                 Progress(TITLE),
                 log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,32 @@ def test_command_refuses_other_names_and_wrong_facts(command, tmp_path, capsys):
     assert caught.value.code == 2
     assert "found no bundles/gradprom_camel/facts.json, expected one of gradprom_camus" in capsys.readouterr().err
     facts = tmp_path / "gradprom_camus" / FACTS
+    shutil.copytree(tmp_path / "gradprom_camus", tmp_path / "gradprom_zebu")
+    (tmp_path / "gradprom_zebu" / "configs" / "train.json").unlink()
     facts.write_text(facts.read_text().replace('"noise"', '"noize"'))
+    for words in ([], ["--check"]):
+        (tmp_path / "gradprom_zebu" / "configs" / "evaluate.json").write_text("{}")
+        assert command(words) == 1
+        said = capsys.readouterr().err
+        assert "gradprom_camus/facts.json: recipes: expected some of by_machine, cascade" in said
+        assert "found 'noize'; did you mean 'noise'?" in said
+        assert ("gradprom_zebu/configs/evaluate.json: line 1" in said) == (words == ["--check"]), "others go on"
+    assert (tmp_path / "gradprom_zebu" / "configs" / "train.json").is_file()
+
+
+def test_folder_of_configurations_is_made(command, tmp_path):
+    configs = tmp_path / "gradprom_camus" / "configs"
+    shutil.rmtree(configs)
+    assert command([]) == 0
+    assert {path.name for path in configs.iterdir()} == {
+        "train.json", "evaluate.json", "inference.json", "metadata.json"
+    }
+
+
+def test_missing_layout_package_is_named(command, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "compact_json", None)
     assert command([]) == 1
-    assert "recipes: expected some of by_machine, cascade" in capsys.readouterr().err
+    assert "found no package compact-json" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -186,7 +210,43 @@ def test_entries_of_lists_have_names(toy):
     ({"+train.json": {"d": "...", "e": 1}}, r"facts.json: \+train.json: d: found none"),
     ({"train.json#a": "%sise"}, "train.json: found '%sise', and nothing of that id"),
     ({"train.json#a": "%train.json#c", "train.json#c": "%train.json#a"}, "refers to itself"),
+    ({"train.json#b#xx": 1}, r"facts.json: train.json#b#xx: found nothing .*; did you mean 'train.json#b#x'"),
+    ({"trian.json#b#x": 1}, "did you mean 'train.json#b#x'"),
+    ({"trian.json#d#x": 1}, "in the recipes before it$"),
+    ({"+train.json#b": {"xx": "...", "e": 1}}, "xx: found none in the recipes before it; did you mean 'x'"),
+    ({"train.json#a": "%train.json#b#yy"}, "toy/facts.json: train.json: .* did you mean '%train.json#b#y'"),
+    ({"train.json#a": "..."}, r"train.json: found '\.\.\.'"),
+    ({"+train.json": {"n": {"k": "..."}}}, r"train.json: found '\.\.\.'"),
+    ({"+train.json#a": {"x": 1}}, r"\+train.json#a: expected .* found {'x': 1} and int"),
+    ({"+train.json#b": [1]}, r"\+train.json#b: expected .* found \[1\] and dict"),
+    ({"+train.json#b": 1}, r"\+train.json#b: expected .* found 1 and dict"),
+    ({"+train.json#b": {"z": {"_like_": "%train.json#a"}}}, "_like_: expected .* found '%train.json#a'"),
+    ({"recipes": ["r"]}, "recipes: expected some of r0, found 'r'"),
+    ({"recipes": "r0"}, "recipes: expected a list of r0, found 'r0'"),
 ])
 def test_refuses_what_leads_nowhere(toy, facts, message):
     with pytest.raises(InputError, match=message):
         toy(BASE, **facts)
+
+
+NO_COMMA = '{"recipes": ["r0"] "data": 1}'
+
+
+@pytest.mark.parametrize("text", ["", "[1]", NO_COMMA, '{"data": 1}', None])
+def test_names_a_file_of_facts_that_holds_none(toy, tmp_path, text):
+    toy(BASE)
+    file = tmp_path / "toy" / FACTS
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(InputError, match=r"toy/facts\.json") as caught:
+        compose(tmp_path / "toy")
+    if text == NO_COMMA:
+        assert "line 1 column 20" in str(caught.value)
+
+
+def test_metadata_that_a_recipe_leaves_to_the_facts_are_asked_for(toy, tmp_path):
+    recipe = {**BASE, "metadata.json": {"name": None, "format": {"modality": None}}}
+    with pytest.raises(InputError, match="facts.json: metadata.json#name: found nothing"):
+        toy(recipe)
+    with pytest.raises(InputError, match="facts.json: metadata.json#format#modality: found nothing"):
+        toy(recipe, **{"metadata.json#name": "n"})
+    toy(recipe, **{"metadata.json#name": "n", "metadata.json#format#modality": "MR", "train.json#a": None})

@@ -12,6 +12,7 @@ from monai.transforms import Compose
 from PIL import Image
 
 from shared import update_rules
+from shared.bundle import composing
 from shared.errors import InputError, root_cause
 from shared.handlers import GradPromHandler
 from shared.networks import Enlarge, Restormer, SmallUNet
@@ -179,8 +180,10 @@ def test_recognition_looks_at_degraded_images_of_the_clean_ones_size():
     assert torch.equal(images, clean + 1)
 
 
-def run(folder: Path, names: list[str], *overlays: Path, run_id: str = "training", **overrides) -> None:
-    files = [str(ISIC / "configs" / name) for name in names] + [str(o) for o in overlays]
+def run(
+    folder: Path, names: list[str], *overlays: Path, run_id: str = "training", bundle: Path = ISIC, **overrides
+) -> None:
+    files = [str(bundle / "configs" / name) for name in names] + [str(o) for o in overlays]
     workflow = ConfigWorkflow(
         config_file=files, workflow_type="train" if run_id == "training" else "infer", run_id=run_id,
         logging_file=False, **overrides,
@@ -246,3 +249,46 @@ def test_recognition_alone_trains_and_reports(tmp_path):
     again = {**folders, "output_dir": str(tmp_path / "again")}
     run(tmp_path, ["train.json", "evaluate.json"], *overlays, run_id="evaluating", **again)
     assert rows(tmp_path / "again" / "per_image.csv") == table
+
+
+def test_pretraining_takes_no_more_images_than_there_are(tmp_path):
+    """On phantom data its batch is larger than the run's, if there are images enough."""
+    folders = {"ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "eval")}
+    for data, batch in (("$@train#datalist[:1]", 2), ("$@train#datalist[:4]", 5)):
+        with pytest.raises(InputError, match="batch_size: expected at most the number of training images, found"):
+            run(tmp_path, ["train.json"], SMOKE, run_id="pretraining", batch_size=batch,
+                **{"train#dataset#data": data}, **folders)
+    sizes = {}
+    for count in (4, 12, 40):
+        parser = parsed(ISIC, "smoke")
+        parser["phantom"], parser["train#dataset"] = True, list(range(count))
+        sizes[count] = parser.get_parsed_content("pretrain#batch_size")
+    assert sizes == {4: 2, 12: 6, 40: 8}
+
+
+@pytest.mark.slow
+def test_recipes_without_a_recognition_network_make_a_bundle(tmp_path):
+    """As bundles/README.md says under "Add a bundle"."""
+    bundle = tmp_path / "plain_mni152"
+    bundle.mkdir()
+    unfilled = [
+        "version", "changelog", "name", "task", "description", "image_classes", "label_classes", "pred_classes"
+    ]
+    facts = {
+        "recipes": ["training", "evaluation", "inference", "metadata", "mni152", "noise", "by_machine"],
+        "train.json#sigma": 0.1, "+metadata.json": {key: "some" for key in unfilled},
+    }
+    (bundle / "facts.json").write_text(json.dumps(facts))
+    composing.write(bundle)
+    text = (bundle / "configs" / "train.json").read_text()
+    assert [word for word in ("pretrain", "recogni", "strategy", "gradprom", "tasks") if word in text] == []
+    small = {"bundle": bundle, "network_def#num_blocks": 1, "network_def#features": 8}
+    run(tmp_path, ["train.json"], SMOKE, **small)
+    assert {path.name for path in (bundle / "models" / "smoke").iterdir()} == {
+        "model.pt", "provenance.json", "checkpoint.pt"
+    }
+    again = {**small, "output_dir": str(tmp_path)}
+    run(tmp_path, ["train.json", "evaluate.json"], SMOKE, run_id="evaluating", **again)
+    assert rows(tmp_path / "per_image.csv") == rows(bundle / "eval" / "smoke" / "per_image.csv")
+    with pytest.raises(InputError, match="recognition_alone.json: pretrain#images: found no 'pretrain'"):
+        run(tmp_path, ["train.json"], SMOKE, OVERLAYS / "recognition_alone.json", **small)

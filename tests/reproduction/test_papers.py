@@ -1,6 +1,7 @@
 """Papers are found by name: one that is added as a package is listed, run and written like the first."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_a_paper_is_called_as_its_package(tiny, tmp_path):
     path.write_text(TINY.replace('"tiny",', '"tinny",'))
     with pytest.raises(ValueError, match=r"PAPER of .*\.tiny: expected the name of its package, found 'tinny'"):
         papers.paper("tiny")
+
+
+def test_paper_of_the_readme_is_run_and_written(tiny, bundles, tmp_path):
+    """The second paper's files are those of the section "Add a paper" of shared/README.md."""
+    text = (Path(papers.__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- tested: tests/reproduction/test_papers.py -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    for name, block in zip(("__init__.py", "numbers.json"), blocks, strict=True):
+        (tmp_path / "papers" / "tiny" / name).write_text(block, encoding="utf-8")
+    out = tmp_path / "out"
+    assert reproduce.main(["tiny-table1", "--profile", "smoke", "--out", str(out)]) == 0
+    written = (out / "tiny-table1.md").read_text(encoding="utf-8")
+    assert "30.100 ± 0.20" in written
+    assert "| joint | σ = 0.1 | plain |" in written, "their comparison"
+    assert len(bundles.calls) == 2
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
