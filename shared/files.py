@@ -18,6 +18,8 @@ from typing import Any
 
 from shared.errors import InputError
 
+# Of a file, in bytes, in the file systems in use.
+_LONGEST_NAME = 255
 # What spreadsheets take for the beginning of a formula, in any script, or pass over before one.
 _FORMULA = r"[=+\-@\t\r\n＝＋－＠]"
 _DANGEROUS = re.compile(f"'*{_FORMULA}")
@@ -87,9 +89,17 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 
 def hidden_name(path: Path, suffix: str = "") -> Path:
-    """Return a name of nothing yet beside a path: a leading dot, some random letters, the path's own name."""
+    """Return a name of nothing yet beside a path: a leading dot, some random letters, the path's own name.
+
+    Of a name too long for that, as much of its end as a file system takes.
+    """
     # Random, for the number of the process is the same in every container.
-    return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}{suffix}")
+    begin = f".{uuid.uuid4().hex[:8]}."
+    name = f"{path.name}{suffix}"
+    room = _LONGEST_NAME - len(begin)
+    if len(os.fsencode(name)) > room:
+        name = os.fsencode(name)[-room:].decode(errors="ignore")
+    return path.with_name(begin + name)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -47,6 +47,14 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["a" * 251 + ".mha", "ä" * 125 + "b.mha"])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    with whole_file(tmp_path / name) as partial, whole_file(partial, ".mha") as inner:
+        assert inner.suffix == partial.suffix == ".mha"
+        inner.write_bytes(b"whole")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, b"whole")]
+
+
 def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mha"
     path.write_bytes(b"earlier")

@@ -14,10 +14,10 @@ from shared.errors import InputError
 
 
 def read_sheet(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the named columns of a workbook's first sheet as stripped text; its first row holds their names.
+    """Read the named columns of a workbook's first sheet as stripped text; the first row with text holds their names.
 
-    A cell that a row leaves out is "". Rows with none of the columns are left out. A number is the text that the file
-    stores, a date the text of its day and time.
+    A cell that a row leaves out is "". Rows with none of the columns are left out. A number is written as Python writes
+    it (12, 0.5), a date as its day and time.
 
     Raises:
         InputError: unreadable, a column is missing, or all columns lie in one.
@@ -42,7 +42,7 @@ def read_sheet(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """The text of all cells, the first row the first one that the file has."""
+    """The text of all cells, without rows that are empty."""
     with path.open("rb") as file, warnings.catch_warnings():
         # A workbook without styles, or with extensions, has its text all the same.
         warnings.filterwarnings("ignore", module="openpyxl")
@@ -52,7 +52,8 @@ def _rows(path: Path) -> list[list[str]]:
         sheet: Any = workbook.worksheets[0]
         # Programs leave a size in the file that does not hold; openpyxl would believe it.
         sheet.reset_dimensions()
-        return [["" if value is None else str(value).strip() for value in row] for row in sheet.values]
+        rows = [["" if value is None else str(value).strip() for value in row] for row in sheet.values]
+        return [row for row in rows if any(row)]
 
 
 def _cell(row: Sequence[str], place: int) -> str:

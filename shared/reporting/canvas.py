@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scipy.spatial import cKDTree
@@ -84,27 +85,42 @@ def write_lines(figure: Figure, left: int, top: int, lines: list[str]) -> None:
         write(figure, left, top + number * LINE, line, size_of(figure)[0] - left, colour="#333333")
 
 
-def png(figure: Figure, description: str = "", palette: Sequence[Colour] = ()) -> bytes:
+def png(figure: Figure, description: str = "") -> bytes:
     """Return a figure as a PNG file without date and versions: the same figure gives the same bytes.
 
     Args:
         figure: made by :func:`new_figure`.
         description: text that the file carries, for programs and for people who cannot see the picture.
-        palette: at most 256 colours in [0, 1] of which each pixel gets the nearest, for a smaller file; all colours
-            are kept where there is none.
     """
-    with house_style(), warnings.catch_warnings():
+    return png_of(rendered(figure), description)
+
+
+@house_style()
+def rendered(figure: Figure) -> NDArray[np.uint8]:
+    """Return the pixels [rows, columns, 3] of a figure made by :func:`new_figure`."""
+    with warnings.catch_warnings():
         # A name in letters that the font lacks is shown as boxes.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+
+
+def png_of(pixels: NDArray[np.uint8], description: str = "", palette: Sequence[Colour] = ()) -> bytes:
+    """Return pixels [rows, columns, 3] as a PNG file.
+
+    Args:
+        pixels: of the picture.
+        description: text that the file carries.
+        palette: at most 256 colours in [0, 1] of which each pixel gets the nearest, for a smaller file; all colours
+            are kept where there is none.
+    """
     if len(palette):
         colours = (np.asarray(palette) * 255).round().astype(np.uint8)
         # Pillow's own choice out of a given palette is a few levels off.
         picture = Image.fromarray(cKDTree(colours).query(pixels)[1].astype(np.uint8))
         picture.putpalette(colours.tobytes())
     else:
-        picture = Image.fromarray(pixels.copy())
+        picture = Image.fromarray(pixels)
     information = PngInfo()
     if description:
         information.add_itxt("Description", description)

@@ -11,17 +11,28 @@ import numpy as np
 import torch
 
 from shared.errors import InputError
-from shared.reporting.canvas import Colour, png
+from shared.reporting.canvas import Colour, png_of, rendered
 from shared.reporting.display import check_orientation, error_map, error_scale, upright
 from shared.reporting.images import spread
-from shared.reporting.panels import ERROR, OUTLINE, SMALLEST, Picture, Row, image_picture, picture_figure
+from shared.reporting.panels import (
+    ERROR,
+    OUTLINE,
+    SMALLEST,
+    Picture,
+    Row,
+    drawn_length,
+    image_picture,
+    picture_figure,
+    usual_tile,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["PanelRow", "SpreadSample", "check_orientation", "draw_panel", "panel_figure"]
 
-MOST_ROWS = 100
+PIXELS_PER_BYTE = 16
+"""Of the pictures on a first drawing, for each byte that the file may have: PNG never holds more pixels of an image."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +56,9 @@ class SpreadSample:
     """Keeps a few items spread evenly over a stream of unknown length, and never more than four times as many.
 
     Every n-th item is kept; when there are too many, every second one is dropped and n doubles.
-
-    Raises:
-        InputError: when `size` is larger than 100: matplotlib draws no figure that is 65,536 pixels high.
     """
 
     def __init__(self, size: int) -> None:
-        if size > MOST_ROWS:
-            raise InputError(f"a panel shows at most {MOST_ROWS} images, found {size}")
         self.size = size
         self.stride = 1
         self.count = 0
@@ -89,16 +95,28 @@ def draw_panel(
     grey, then smaller pictures, of 64 pixels at least.
     """
     palette = () if any(len(image) == 3 for row in rows for image in row.images.values()) else _palette()
-    tile: int | None = None
+    tile = _first_tile(rows, max_bytes)
     while True:
-        figure = panel_figure(rows, orientation, enhanced, reference, tile)
-        content = png(figure)
+        pixels = rendered(panel_figure(rows, orientation, enhanced, reference, tile))
+        content = png_of(pixels)
         if len(content) > max_bytes and palette:
-            content = png(figure, palette=palette)
-        tile = tile or max(208, *(max(image.shape[-2:]) for row in rows for image in row.images.values()))
+            content = png_of(pixels, palette=palette)
+        # Enlarged pictures are whole multiples of their size: the next ones must be smaller than these are.
+        tile = max((drawn_length(side, tile) for side in _longest_sides(rows)), default=tile)
         if len(content) <= max_bytes or tile <= SMALLEST:
             return content
         tile = max(SMALLEST, int(tile * min(0.9, math.sqrt(max_bytes / len(content)))))
+
+
+def _first_tile(rows: Sequence[PanelRow], max_bytes: int) -> int:
+    """Return the usual size of a panel's pictures, or a smaller one where a drawing of that size would be in vain."""
+    columns = len({name for row in rows for name in row.images}) + 1
+    affordable = int(math.sqrt(PIXELS_PER_BYTE * max_bytes / max(1, len(rows) * columns)))
+    return max(SMALLEST, min(usual_tile(columns, _longest_sides(rows)), affordable))
+
+
+def _longest_sides(rows: Sequence[PanelRow]) -> list[int]:
+    return [max(image.shape[-2:]) for row in rows for image in row.images.values()]
 
 
 def panel_figure(

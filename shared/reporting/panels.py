@@ -41,6 +41,26 @@ OUTLINE: Colour = (0.0, 0.8, 1.0)
 MARK: Colour = (0.9, 0.1, 0.1)
 
 
+def drawn_length(longest: int, tile: int) -> int:
+    """Return how long the longest side of a picture becomes where pictures are `tile` pixels long at most."""
+    return longest * (tile // longest) or tile
+
+
+def usual_tile(columns: int, longest: Sequence[int]) -> int:
+    """Return the longest side of pictures, in pixels, for nobody's wish: see :func:`picture_figure`.
+
+    Args:
+        columns: of the panel.
+        longest: side of each picture, in its own pixels.
+    """
+    return min(_room(columns), max([208, *longest]))
+
+
+def _room(columns: int) -> int:
+    """Pixels that a picture may be wide."""
+    return (WIDEST - GAP) // max(1, columns) - GAP
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture of a panel, the right way up.
@@ -71,7 +91,7 @@ class Picture:
 
         Each image pixel becomes a square of as many pixels as fit. A picture that is longer is made smaller.
         """
-        zoom = tile // self.longest or tile / self.longest
+        zoom = drawn_length(self.longest, tile) / self.longest
         height, width = (max(1, round(side * zoom)) for side in self.values.shape[:2])
         return width, height
 
@@ -156,11 +176,11 @@ def picture_figure(
     Raises:
         InputError: when there are no rows, or so many columns that a picture would be smaller than 64 pixels.
     """
-    room = (WIDEST - GAP) // max(1, len(columns)) - GAP
+    room = _room(len(columns))
     if not rows or room < SMALLEST:
         raise InputError(f"a figure needs 1 to 27 columns and at least one row, found {len(columns)} and {len(rows)}")
     pictures = [picture for row in rows for picture in row.pictures if picture is not None]
-    tile = min(room, tile or max([208, *(picture.longest for picture in pictures)]))
+    tile = min(room, tile or usual_tile(len(columns), [picture.longest for picture in pictures]))
     widest = max((picture.drawn_size(tile)[0] for picture in pictures), default=tile)
     cell = min(max(widest, NARROWEST_CELL), room)
     width = max(GAP + len(columns) * (cell + GAP), 480)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import shared
 from shared.reporting import panels
-from shared.reporting.canvas import add_axes, house_style, new_figure, png, wrapped, write
+from shared.reporting.canvas import add_axes, house_style, new_figure, png, png_of, rendered, wrapped, write
 from tests.reporting.pictures import description, pixels, places
 
 
@@ -77,7 +77,7 @@ def test_a_palette_gives_each_pixel_the_nearest_of_its_colours() -> None:
     axes.set_axis_off()
     axes.imshow(np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2).repeat(20, axis=0), aspect="auto")
     levels = np.linspace(0, 1, 128).tolist()
-    exact, rounded = pixels(png(figure)), pixels(png(figure, palette=[(v, v, v) for v in levels]))
+    exact, rounded = pixels(png(figure)), pixels(png_of(rendered(figure), palette=[(v, v, v) for v in levels]))
     assert exact[0, :, 0].tolist() == list(range(256))
     assert np.abs(exact.astype(int) - rounded).max() == 1
     assert len(np.unique(rounded)) == 128

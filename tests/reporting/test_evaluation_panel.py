@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from shared.errors import InputError
+from shared.reporting import evaluation_panel
 from shared.reporting.evaluation_panel import PanelRow, SpreadSample, draw_panel, panel_figure
 from shared.reporting.panels import OUTLINE
 from tests.reporting.pictures import drawn, pixels, places, texts, where
@@ -118,13 +119,30 @@ def test_bad_arguments() -> None:
         draw_panel([])
     with pytest.raises(InputError, match="orientation of the panel must be one of yx, xy, ras, found 'up'"):
         draw_panel([panel_row()], orientation="up")
-    with pytest.raises(InputError, match="a panel shows at most 100 images, found 101"):
-        SpreadSample(101)
 
 
-def test_as_many_rows_as_there_may_be_of_the_largest_pictures_can_be_drawn() -> None:
-    rows = [panel_row(1, 481, 4)] * SpreadSample(100).size
-    assert panel_figure(rows).bbox.height < 2**16
+@pytest.mark.parametrize(
+    ("count", "names", "size"),
+    [(1, ("degraded", "enhanced", "clean"), 700), (1, ("degraded", "enhanced"), 75), (101, ("enhanced", "clean"), 64)],
+)
+def test_each_drawing_is_smaller_than_the_last_one_and_none_is_in_vain(
+    monkeypatch: pytest.MonkeyPatch, count: int, names: tuple[str, ...], size: int
+) -> None:
+    drawings = []
+
+    def laid_out(*arguments: Any) -> Any:
+        drawings.append(panel_figure(*arguments))
+        return drawings[-1]
+
+    monkeypatch.setattr(evaluation_panel, "panel_figure", laid_out)
+    row = PanelRow("a", {name: torch.rand(1, size, size) for name in names})
+    content = draw_panel([row] * count, max_bytes=20_000)
+    heights = [figure.bbox.height for figure in drawings]
+    assert heights == sorted(set(heights), reverse=True)
+    assert pixels(content).shape[0] == heights[-1]
+    # Of a picture, 16 times as many pixels as the file may have bytes, or 64 x 64, and what stands around it.
+    largest = max(64, (16 * 20_000 / count / (len(names) + 1)) ** 0.5)
+    assert heights[0] < 120 + count * (largest + 60)
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 4, 7, 50, 1000])
