@@ -13,6 +13,7 @@ from shared.handlers.resume import ResumableCheckpoint
 from shared.handlers.saving_weights import SaveWeights
 from shared.handlers.seeding import EpochSeed
 from shared.handlers.tensorboard import TensorBoardCurves
+from shared.handlers.whole_batch import WholeBatch
 
 __all__ = [
     "Companion",
@@ -28,5 +29,6 @@ __all__ = [
     "ResumableCheckpoint",
     "SaveWeights",
     "TensorBoardCurves",
+    "WholeBatch",
     "defined_elsewhere",
 ]

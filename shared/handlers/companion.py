@@ -186,8 +186,12 @@ def scaled(gradients: Sequence[Tensor], factor: float | Tensor) -> list[Tensor]:
 def _accumulate(
     parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None], factor: float | Tensor
 ) -> None:
-    """Add the gradients times a factor to ``.grad``."""
+    """Add the gradients times a factor to ``.grad``.
+
+    They are multiplied by a factor of 1, too: each parameter needs a tensor of its own, which a loss scaler divides in
+    place.
+    """
     pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
-    added = scaled([g for _, g in pairs], factor)
+    added = torch._foreach_mul([g for _, g in pairs], factor) if pairs else []
     for (parameter, _), gradient in zip(pairs, added, strict=True):
         parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

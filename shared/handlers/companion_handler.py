@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from shared.handlers.companion import Companion, trained_parameters
 from shared.handlers.finite import FiniteLoss, note_gradient
-from shared.handlers.published import Publisher, Value, plain
+from shared.handlers.published import Publisher, Value, is_time_to_read, plain
 from shared.handlers.statistics import StepStatistics
 
 
@@ -60,6 +60,7 @@ class CompanionHandler(ABC):
         engine.add_event_handler(Events.STARTED, self.start)
         FiniteLoss().attach(engine)
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._read_now_and_then)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish_epoch)
 
     def __call__(self, engine: SupervisedTrainer) -> None:
@@ -157,6 +158,11 @@ class CompanionHandler(ABC):
             self.statistics.add(name, values[name], ~finite[name], True if steps is None else steps)
         self.publisher.publish_step(engine, values)
         self.forget()
+
+    def _read_now_and_then(self, engine: Engine) -> None:
+        # A long epoch would fill the device's memory with numbers.
+        if is_time_to_read(engine):
+            self.statistics.read()
 
     def _publish_epoch(self, engine: Engine) -> None:
         self.publisher.publish_epoch(engine, self.statistics.close_epoch())

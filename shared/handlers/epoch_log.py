@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 
 from shared.distributed import rank
 from shared.files import make_folder, write_atomically
-from shared.handlers.published import Value, last_loss, publishers, read
+from shared.handlers.published import Value, is_time_to_read, last_loss, publishers, read
 
 logger = logging.getLogger(__name__)
 FORMS = {"loss": "loss {value:.4g}", "val_psnr": "PSNR {value:.2f} dB", "val_ssim": "SSIM {value:.3f}"}
@@ -25,8 +25,9 @@ FORMS = {"loss": "loss {value:.4g}", "val_psnr": "PSNR {value:.2f} dB", "val_ssi
 class EpochLog:
     """Log an epoch's mean loss, what handlers publish of it, and validation metrics, and keep them in a CSV file.
 
-    List it after the handlers that publish these (:mod:`shared.handlers.published`). Losses are read at the end of an
-    epoch. The file holds nothing that differs between two equal runs (no times), so it is also what tests compare.
+    List it after the handlers that publish these (:mod:`shared.handlers.published`). Losses are read together, every
+    :data:`~shared.handlers.published.READ_EVERY` steps and at the end of an epoch. The file holds nothing that differs
+    between two equal runs (no times), so it is also what tests compare.
 
     Args:
         path: the CSV file, replaced whole after every epoch.
@@ -39,7 +40,8 @@ class EpochLog:
         self.title = title
         self.evaluator = evaluator
         self.rows: list[dict[str, float]] = []
-        self._losses: list[Value] = []
+        self._losses: list[float] = []
+        self._unread: list[Value] = []
         self._began = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -50,8 +52,8 @@ class EpochLog:
 
     def __call__(self, engine: Engine) -> None:
         """Close the epoch."""
-        losses = read(self._losses)
-        row = {"epoch": float(engine.state.epoch), "loss": math.fsum(losses) / max(1, len(losses))}
+        self._read()
+        row = {"epoch": float(engine.state.epoch), "loss": math.fsum(self._losses) / max(1, len(self._losses))}
         forms = dict(FORMS)
         for publisher in publishers(engine):
             forms |= publisher.forms(engine)
@@ -77,11 +79,17 @@ class EpochLog:
             self._write()
 
     def _begin(self, engine: Engine) -> None:
-        self._losses = []
+        self._losses, self._unread = [], []
         self._began = time.perf_counter()
 
     def _collect(self, engine: Engine) -> None:
-        self._losses.append(last_loss(engine))
+        self._unread.append(last_loss(engine))
+        if is_time_to_read(engine):
+            self._read()
+
+    def _read(self) -> None:
+        self._losses += read(self._unread)
+        self._unread = []
 
     def _line(self, engine: Engine, row: Mapping[str, float], forms: Mapping[str, str]) -> str:
         parts = [f"{self.title} epoch {engine.state.epoch}/{engine.state.max_epochs}"]

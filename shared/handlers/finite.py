@@ -13,6 +13,7 @@ from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 from torch import Tensor
 
+from shared.handlers.exceptions import at_exception
 from shared.handlers.published import is_time_to_read, plain, read
 
 MAX_SKIPPED = 20
@@ -57,7 +58,8 @@ class FiniteLoss:
     Losses are collected on the device and read together: every :data:`~shared.handlers.published.READ_EVERY` steps,
     and after the last step of an epoch, before anything happens at its end. So the error comes late, and tells epoch,
     iteration and images of the first loss that was not finite. No weights are written in between, but by a handler
-    that does so within an epoch.
+    that does so within an epoch. Another error that ends the run before, as of a loss function that refuses NaN, gives
+    way to this one.
 
     With a loss scaler in use (mixed precision) an overflow is expected now and then: the scaler skips the step and
     lowers its scale. That ends after ``MAX_SKIPPED`` steps in a row, or below the scale ``MIN_SCALE``: it is not the
@@ -86,6 +88,7 @@ class FiniteLoss:
         # The last step of an epoch is known as such only where the epoch's length is.
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.check)
         engine.add_event_handler(Events.COMPLETED, self.check)
+        at_exception(engine, self._explain)
 
     def __call__(self, engine: Engine) -> None:
         """Collect the loss of this iteration."""
@@ -127,6 +130,10 @@ class FiniteLoss:
 
     def _check_now_and_then(self, engine: Engine) -> None:
         if is_time_to_read(engine):
+            self.check()
+
+    def _explain(self, error: BaseException) -> None:
+        if isinstance(error, Exception):
             self.check()
 
     def _note_scale(self, engine: Engine) -> None:

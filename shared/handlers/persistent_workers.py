@@ -32,7 +32,7 @@ class PersistentWorkers:
         seed_copy: called in a worker, as (data set, seed, epoch): what this process does to the data set in an epoch.
 
     Raises:
-        ValueError: when the loader is another, or was read before.
+        ValueError: when the loader is another, or was read before, or this torch seeds its workers in another way.
     """
 
     def __init__(self, loader: DataLoader[Any], seed_copy: Callable[[Any, int, int], None]) -> None:
@@ -45,7 +45,7 @@ class PersistentWorkers:
             raise ValueError("persistent_workers: expected a loader that has not been read yet, found that its workers "
                              "were started before")
         self.loader = loader
-        self._fetch = _SeededFetch(dataset, seed_copy, loader.worker_init_fn)
+        self._fetch = _SeededFetch(dataset, seed_copy, loader.worker_init_fn, _numpy_state())
         dataset.__getitems__ = self._fetch  # type: ignore[attr-defined]
         self._sampler = _Announcing(batches.sampler, self._fetch)
         batches.sampler = self._sampler
@@ -72,10 +72,12 @@ class _SeededFetch:
         dataset: Any,
         seed_copy: Callable[[Any, int, int], None],
         init_worker: Callable[[int], None] | None,
+        numpy_state: Callable[[int, int], Any],
     ) -> None:
         self.dataset = dataset
         self.seed_copy = seed_copy
         self.init_worker = init_worker
+        self.numpy_state = numpy_state
         self.inner: Callable[[Sequence[Any]], list[Any]] | None = getattr(dataset, "__getitems__", None)
         self.announced = torch.tensor([BEFORE_THE_FIRST, 0, 0]).share_memory_()
         self.seen = BEFORE_THE_FIRST
@@ -95,18 +97,25 @@ class _SeededFetch:
 
     def _seed_worker(self, number: int, base: int, seed: int, epoch: int) -> None:
         """Do what torch and MONAI do in a new worker, to whose data set this process had done what it does."""
-        # Only torch's own function gives the seed that it gives to NumPy. Imported here, for it may move one day.
-        from torch.utils.data._utils.worker import _generate_state
-
         random.seed(base + number)
         torch.manual_seed(base + number)
-        np.random.seed(_generate_state(base, number))
+        np.random.seed(self.numpy_state(base, number))
         self.seed_copy(self.dataset, seed, epoch)
         if self.init_worker is worker_init_fn:
             # It would take the seed that this worker was started with.
             set_rnd(self.dataset, seed=base + number)
         elif self.init_worker is not None:
             self.init_worker(number)
+
+
+def _numpy_state() -> Callable[[int, int], Any]:
+    """Return torch's own function for the seed that it gives to NumPy in a worker; it is not public."""
+    try:
+        from torch.utils.data._utils.worker import _generate_state
+    except ImportError as err:
+        raise ValueError(f"persistent_workers: expected False, found True; torch {torch.__version__} does not say how "
+                         "it seeds its workers") from err
+    return _generate_state
 
 
 class _Announcing(Sampler[Any]):

@@ -68,8 +68,9 @@ class Publisher:
         setattr(engine.state, self.name, {})
 
     def publish_step(self, engine: Engine, values: Values) -> None:
-        """Replace the values of the last step."""
-        setattr(engine.state, self.name, values)
+        """Replace the values of the last step; they are kept without their graphs."""
+        plain_values = {group: {name: detached(v) for name, v in found.items()} for group, found in values.items()}
+        setattr(engine.state, self.name, plain_values)
 
     def publish_epoch(self, engine: Engine, values: Values) -> None:
         """Replace the values of the last epoch."""
@@ -153,6 +154,11 @@ def is_time_to_read(engine: Engine) -> bool:
 def plain(tensor: Tensor) -> Tensor:
     """Return a plain tensor: MetaTensor would track meta-data through every operation."""
     return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor
+
+
+def detached(value: Value) -> Value:
+    """Return a value without its graph, which would keep the activations of its step for as long as it is kept."""
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _curves(values: Values, names: Sequence[str] | None) -> dict[str, Value]:

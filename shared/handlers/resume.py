@@ -12,6 +12,7 @@ from torch import nn
 
 from shared.distributed import barrier
 from shared.errors import InputError
+from shared.handlers.exceptions import at_exception
 from shared.handlers.finite import NonFiniteError, batch_ids
 from shared.handlers.saving_weights import SaveWeights
 from shared.networks import weights
@@ -87,7 +88,7 @@ class ResumableCheckpoint:
         engine.add_event_handler(Events.STARTED, self._restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
         if self.weights is not None:
-            engine.add_event_handler(Events.EXCEPTION_RAISED, self._tell_what_is_left)
+            at_exception(engine, self.weights.tell_what_is_left)
             # A run may have no validation; it keeps the last weights then.
             if self.evaluator is not None or (self.weights.keep == "last" and self.stage == self.stages[-1]):
                 engine.add_event_handler(Events.COMPLETED, self._require_weights)
@@ -160,11 +161,6 @@ class ResumableCheckpoint:
     def _require_weights(self, engine: Engine) -> None:
         if self.weights is not None:
             self.weights.require(self.evaluator)
-
-    def _tell_what_is_left(self, engine: Engine, error: BaseException) -> None:
-        if self.weights is not None:
-            self.weights.tell_what_is_left(error)
-        raise error
 
     def _load(self, engine: Engine, content: Mapping[str, Any]) -> None:
         epoch, max_epochs = content["epoch"], engine.state.max_epochs

@@ -232,7 +232,7 @@ class SaveWeights:
             raise NonFiniteError(f"{bad}: found a weight that is not finite, after epoch {epoch}")
         self._written = True
         if rank() == 0:
-            writers = {name: partial(torch.save, state) for name, state in states.items()}
+            writers = {name: partial(weights.write, state) for name, state in states.items()}
             self._replace({provenance.FILE_NAME: partial(provenance.write_json, origin), **writers})
 
     def _replace(self, writers: Mapping[str, Callable[[Path], object]]) -> None:

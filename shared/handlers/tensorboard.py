@@ -9,6 +9,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.handlers import TensorBoardStatsHandler
 
+from shared.handlers.exceptions import at_exception
 from shared.handlers.published import Value, is_time_to_read, last_loss, publishers, read
 
 
@@ -16,8 +17,8 @@ class TensorBoardCurves(TensorBoardStatsHandler):
     """Write the loss and what handlers publish of every step, and what they publish of an epoch, with validation.
 
     List it after the handlers that publish these (:mod:`shared.handlers.published`). Every step becomes a point of its
-    own; they are read and written together, every :data:`~shared.handlers.published.READ_EVERY` steps and at the end
-    of an epoch.
+    own; they are read and written together, every :data:`~shared.handlers.published.READ_EVERY` steps, at the end of
+    an epoch, and when an exception ends the run.
 
     Args:
         log_dir: folder of the TensorBoard events.
@@ -35,6 +36,7 @@ class TensorBoardCurves(TensorBoardStatsHandler):
         """Register on a trainer."""
         super().attach(engine)
         engine.add_event_handler(Events.COMPLETED, self._write)
+        at_exception(engine, self._close)
 
     def _default_iteration_writer(self, engine: Engine, writer: Any) -> None:
         curves = {f"{self.title}/loss": last_loss(engine)}
@@ -56,6 +58,10 @@ class TensorBoardCurves(TensorBoardStatsHandler):
             for name, value in state.metrics.items():
                 writer.add_scalar(f"validation/{name}", float(value), epoch)
         writer.flush()
+
+    def _close(self, error: BaseException) -> None:
+        self._write()
+        self._writer.flush()
 
     def _write(self, engine: Engine | None = None) -> None:
         points, self._points = self._points, []

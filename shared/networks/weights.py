@@ -36,12 +36,36 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def save(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write a state to a file on rank 0, so that at any time the file is either the old one or the new one."""
+    """Write a state to a file on rank 0, so that at any time the file is either the old one or the new one.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
     if rank() > 0:
         return
     make_folder(Path(path).parent)
-    with whole_file(path) as partial:
-        torch.save(content, partial)
+    try:
+        with whole_file(path) as partial:
+            write(content, partial)
+    except OSError as err:
+        raise InputError(f"{path} cannot be written: {err.strerror or err}") from err
+
+
+def write(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write a state to a file; equal states give equal bytes, whatever the file is called.
+
+    Raises:
+        OSError: when it cannot be written, for example on a full disk.
+    """
+    # Given a path, torch would write its name, which is random for a hidden file, into the file.
+    with open(path, "wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as err:
+            # What torch raises when it closes a file that it could not write; the reason is what came before.
+            if isinstance(err.__context__, OSError):
+                raise err.__context__ from err
+            raise
 
 
 def read(path: str | Path, remedy: str = "", expected: str = "a file written by training") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from torch import nn
 
-from shared.handlers import Companion, CompanionHandler, GradPromHandler, conditional_step
+from shared.handlers import Companion, CompanionHandler, GradPromHandler, conditional_step, published
 from shared.handlers.companion import add_to_loss, finite_or_zero
 from shared.handlers.published import Publisher
 from shared.handlers.statistics import StepStatistics
@@ -216,3 +216,67 @@ def test_scale_of_its_own_goes_into_the_state():
     again.train(batches(1, dtype=torch.float32), [Scaler(), again.adversarial])
     assert again.adversarial.companions["D"].scaler.get_scale() == 2.0**14
     assert again.adversarial.statistics.totals == {"D": {"steps": 3, "skipped": 2}}
+
+
+class Twice(nn.Module):
+    """Two parameters whose gradients autograd returns as one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.zeros(2, 1, 8, 7)), nn.Parameter(torch.zeros(2, 1, 8, 7))
+
+    def forward(self, image):
+        return (image + self.a + self.b).square().flatten(1).mean(1, keepdim=True)
+
+
+def test_scale_is_taken_off_each_gradient_once():
+    network = Twice()
+    (x, y) = torch.autograd.grad(network(torch.ones(2, 1, 8, 7)).sum(), [network.a, network.b])
+    assert x.data_ptr() == y.data_ptr()
+    steps = []
+    for scaler in ([], [Scaler()]):
+        network = Twice()
+        game = Game(dtype=torch.float32)
+        game.adversarial = Adversarial(
+            network, torch.optim.SGD(network.parameters(), lr=0.1), loss=lambda real, fake: fake.mean()
+        )
+        game.train(batches(1, dtype=torch.float32), [*scaler, game.adversarial])
+        steps.append(network.b.detach())
+    assert steps[0].abs().max() > 1e-4
+    torch.testing.assert_close(steps[1], steps[0], rtol=1e-4, atol=0)
+
+
+def test_state_of_another_companion_is_refused():
+    game = Game(dtype=torch.float32)
+    state = game.adversarial.state_dict()
+    state["statistics"]["totals"]["E"] = state["statistics"]["totals"].pop("D")
+    with pytest.raises(KeyError, match="'D'"):
+        game.adversarial.load_state_dict({**state, "scalers": {"D": {}}})
+
+
+@pytest.mark.parametrize("every", [2, 50])
+def test_graphs_of_what_is_published_are_let_go_and_long_epochs_are_read_in_parts(monkeypatch, every):
+    """The means come with their graphs here."""
+    monkeypatch.setattr(published, "READ_EVERY", every)
+    waiting = []
+
+    class WithGraph(Adversarial):
+        def collect(self, engine, prediction):
+            super().collect(engine, prediction)
+            self.means = {name: self.companions["D"].network(prediction).mean() for name in self.means}
+
+    class Look:
+        def attach(self, engine):
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+        def __call__(self, engine):
+            assert not engine.state.adversarial["D"]["real"].requires_grad
+            rows = gate.statistics._unread
+            assert not any(v.requires_grad for _, row in rows for v in row if isinstance(v, torch.Tensor))
+            waiting.append(len(rows))
+
+    game = Game(dtype=torch.float32)
+    gate = WithGraph(game.discriminator, game.optimizers[1])
+    game.train(batches(5, dtype=torch.float32), [gate, Look()])
+    assert waiting == ([1, 0, 1, 0, 0] if every == 2 else [1, 2, 3, 4, 0])
+    assert gate.statistics.totals["D"]["steps"] == 5

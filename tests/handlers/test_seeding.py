@@ -188,6 +188,14 @@ def test_data_that_persistent_workers_cannot_be_told_about(dataset):
         trainer_of(data, dataset)
 
 
+def test_a_torch_that_seeds_its_workers_in_another_way(monkeypatch):
+    """Said before anything runs, and not by a worker."""
+    monkeypatch.delattr("torch.utils.data._utils.worker._generate_state")
+    dataset = random_dataset()
+    with pytest.raises(ValueError, match="persistent_workers: expected False, found True; torch .* does not say how"):
+        trainer_of(DataLoader(dataset, batch_size=2, **WORKERS["persistent"]), dataset)
+
+
 def test_workers_that_were_started_before():
     dataset = random_dataset()
     data = DataLoader(dataset, batch_size=2, **WORKERS["persistent"])

@@ -26,6 +26,19 @@ def test_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
 
 
+def test_equal_states_are_equal_bytes_under_any_name(tmp_path):
+    network = nn.Linear(2, 3)
+    for name in ("a.pt", "b.pt"):
+        weights.save(network.state_dict(), tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 10**6])
+def test_a_full_disk_is_named(count):
+    with pytest.raises(OSError, match="No space left on device"):
+        weights.write({"x": torch.ones(count)}, "/dev/full")
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (None, "no such file; train first"),
     (b"", "found no readable PyTorch state"),
