@@ -17,7 +17,7 @@ ENDLESS = 1_000_000
 
 
 def build_trainer(system: System, settings: Settings, rule: str, data: Iterable[Any]) -> SupervisedTrainer:
-    """Return MONAI's trainer as the bundles use it, with the GradProm handler and nothing else."""
+    """Return MONAI's trainer as the bundles use it, with whole batches, the GradProm handler and nothing else."""
     task = RecognitionTask(
         system.recognition, system.recognition_loss, system.recognition_optimizer, "class", system.weight
     )
@@ -30,6 +30,7 @@ def build_trainer(system: System, settings: Settings, rule: str, data: Iterable[
         optimizer=system.optimizer,
         loss_function=system.enhancement_loss,
         train_handlers=[GradPromHandler(task, rule)],
+        decollate=False,
     )
 
 

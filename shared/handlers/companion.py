@@ -71,8 +71,12 @@ class Companion:
             return None
         gradients = list(torch.autograd.grad(self._scaled(loss), inputs, retain_graph=retain_graph, allow_unused=True))
         at_input = None if at is None else gradients.pop(0)
-        # Those of an own scaler stay scaled until the step, where it looks for an overflow.
-        _accumulate(self.parameters, gradients, self.share if self.scaler is not None else self._divided(self.share))
+        if self.scaler is None:
+            _accumulate(self.parameters, gradients, self._divided(self.share))
+        else:
+            # They stay scaled until the step, where the scaler looks for an overflow and divides them in place: each
+            # parameter needs a tensor of its own, and autograd may return one for two.
+            _accumulate(self.parameters, [None if g is None else g.clone() for g in gradients], self.share)
         return at_input
 
     def gradient(self, loss: Tensor, at: Tensor, retain_graph: bool = False) -> Tensor:
@@ -186,12 +190,8 @@ def scaled(gradients: Sequence[Tensor], factor: float | Tensor) -> list[Tensor]:
 def _accumulate(
     parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None], factor: float | Tensor
 ) -> None:
-    """Add the gradients times a factor to ``.grad``.
-
-    They are multiplied by a factor of 1, too: each parameter needs a tensor of its own, which a loss scaler divides in
-    place.
-    """
+    """Add the gradients times a factor to ``.grad``."""
     pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None]
-    added = torch._foreach_mul([g for _, g in pairs], factor) if pairs else []
+    added = scaled([g for _, g in pairs], factor)
     for (parameter, _), gradient in zip(pairs, added, strict=True):
         parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
