@@ -15,19 +15,24 @@ from torch.nn.parallel import DistributedDataParallel
 GRACE = 0.5  # seconds
 
 
+def has_group() -> bool:
+    """Whether this process belongs to a group, be it the only one in it."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def is_distributed() -> bool:
     """Whether more than one process takes part."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return world_size() > 1
 
 
 def rank() -> int:
     """The number of this process, 0 in a single one; the process of rank 0 writes files."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if has_group() else 0
 
 
 def world_size() -> int:
     """The number of processes, 1 for a single one."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if has_group() else 1
 
 
 def barrier() -> None:

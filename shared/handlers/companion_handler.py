@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from shared.handlers.companion import Companion, trained_parameters
 from shared.handlers.finite import FiniteLoss, note_gradient
-from shared.handlers.published import Publisher, Value, is_time_to_read, plain
+from shared.handlers.published import Publisher, Value, is_time_to_read, plain, step_of_epoch
 from shared.handlers.statistics import StepStatistics
 
 
@@ -170,7 +170,4 @@ class CompanionHandler(ABC):
 
 def _starts_window(engine: SupervisedTrainer) -> bool:
     """Whether the trainer has just cleared its gradients (it counts accumulation steps within an epoch)."""
-    done = engine.state.iteration - 1
-    if engine.state.epoch_length is not None:
-        done %= engine.state.epoch_length
-    return done % engine.accumulation_steps == 0
+    return (step_of_epoch(engine) - 1) % engine.accumulation_steps == 0

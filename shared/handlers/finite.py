@@ -14,7 +14,7 @@ from monai.utils import CommonKeys
 from torch import Tensor
 
 from shared.handlers.exceptions import at_exception
-from shared.handlers.published import is_time_to_read, plain, read
+from shared.handlers.published import ends_every, is_time_to_read, plain, read
 
 MAX_SKIPPED = 20
 """Steps in a row that a loss scaler may skip. It halves the scale at each and begins at 2^16, so that after 16 nothing
@@ -190,6 +190,4 @@ def _words(place: Place) -> str:
 
 def _has_stepped(engine: Engine) -> bool:
     """Whether this iteration ended an accumulation window, as the stock trainer counts them."""
-    steps, length = getattr(engine, "accumulation_steps", 1), engine.state.epoch_length
-    done = engine.state.iteration if length is None else (engine.state.iteration - 1) % length + 1
-    return done % steps == 0 or done == length
+    return ends_every(engine, getattr(engine, "accumulation_steps", 1))

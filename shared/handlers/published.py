@@ -146,9 +146,19 @@ def last_loss(engine: Engine) -> Value:
 
 def is_time_to_read(engine: Engine) -> bool:
     """Whether this iteration is one of those after which collected values are read."""
+    return ends_every(engine, READ_EVERY)
+
+
+def ends_every(engine: Engine, steps: int) -> bool:
+    """Whether this iteration is the last of so many, counted within an epoch; the last of an epoch always is."""
+    done = step_of_epoch(engine)
+    return done % steps == 0 or done == engine.state.epoch_length
+
+
+def step_of_epoch(engine: Engine) -> int:
+    """Return the number of this iteration within its epoch, from 1; within the run where no epoch has a length."""
     length = engine.state.epoch_length
-    done = engine.state.iteration if length is None else (engine.state.iteration - 1) % length + 1
-    return done % READ_EVERY == 0 or done == length
+    return engine.state.iteration if length is None else (engine.state.iteration - 1) % length + 1
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -153,14 +154,23 @@ def first_not_finite(state: Mapping[str, Any]) -> str | None:
     Args:
         state: a state dict, or a dictionary of such.
     """
-    for name, value in state.items():
-        if isinstance(value, Mapping):
-            found = first_not_finite(value)
-            if found is not None:
-                return f"{name}.{found}"
-        elif isinstance(value, torch.Tensor) and not bool(torch.isfinite(value).all()):
-            return str(name)
-    return None
+    return next((name for name, tensor in _tensors(state) if not bool(torch.isfinite(tensor).all())), None)
+
+
+def weights_digest(state: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the names, types, shapes and values of all tensors.
+
+    Two files of equal weights may differ in their bytes; their digest is the same.
+
+    Args:
+        state: a state dict, or several of them by name, as recognition.pt holds; what is no tensor does not count.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_tensors(state)):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        values = tensor.detach().cpu().contiguous().view(-1)
+        digest.update(values.view(torch.uint8).numpy().tobytes() if values.numel() else b"")
+    return digest.hexdigest()
 
 
 def state_of(networks: Networks) -> dict[str, Any]:
@@ -227,3 +237,12 @@ def _numbers(folder: Path) -> Iterator[int]:
         number = place.name.removeprefix(EARLIER)
         if number.isdecimal():
             yield int(number)
+
+
+def _tensors(state: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a state dict, or of several by name, with their names."""
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Mapping):
+            yield from _tensors(value, f"{prefix}{name}.")

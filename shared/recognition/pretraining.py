@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler
@@ -16,7 +15,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import Dataset, Sampler
 
 from shared.data.samplers import training_loader
-from shared.distributed import data_parallel, rank
+from shared.distributed import data_parallel, has_group, rank
 from shared.errors import InputError
 from shared.handlers import (
     EpochLog,
@@ -146,15 +145,10 @@ def run_alone(pretraining: Pretraining | None) -> None:
 def _loader(
     dataset: Dataset[Any], seed: int, shuffle: bool, sampler: Sampler[Any] | None, **arguments: Any
 ) -> DataLoader:
-    if _has_group():
+    if has_group():  # a group of one draws as one of two does
         return training_loader(dataset, seed, shuffle=shuffle, sampler=sampler, **arguments)
     return DataLoader(dataset, shuffle=shuffle, sampler=sampler, **arguments)
 
 
 def _parallel(network: nn.Module) -> nn.Module:
-    return data_parallel(network) if _has_group() else network
-
-
-def _has_group() -> bool:
-    """Whether this process belongs to a group, be it the only one: a group of one draws as one of two does."""
-    return dist.is_available() and dist.is_initialized()
+    return data_parallel(network) if has_group() else network

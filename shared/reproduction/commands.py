@@ -14,6 +14,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from shared import bundle_root
+from shared.bundle import reading
 from shared.bundle.overlays import OVERLAYS
 from shared.files import digest
 from shared.reproduction.description import Run
@@ -31,9 +32,9 @@ def run_id(run: Run) -> str:
 
 def config_files(run: Run) -> list[str]:
     """Return the configuration files of a run, in their order."""
-    configs = Path(bundle_root(run.bundle)) / "configs"
-    names = ["train.json", "evaluate.json"] if run.kind == "evaluation" else ["train.json"]
-    return [str(configs / name) for name in names] + [str(OVERLAYS / name) for name in run.overlays]
+    names = ["train", "evaluate"] if run.kind == "evaluation" else ["train"]
+    own = reading.config_files(Path(bundle_root(run.bundle)), *names)
+    return own + [str(OVERLAYS / name) for name in run.overlays]
 
 
 def configuration_digest(files: list[str]) -> str:

@@ -23,7 +23,6 @@ from shared.errors import InputError
 from shared.files import make_folder
 from shared.handlers.resume import FILE_NAME as CHECKPOINT
 from shared.networks import weights
-from shared.networks.digest import weights_digest
 from shared.reproduction.commands import (
     command_line,
     config_files,
@@ -260,7 +259,7 @@ class Runner:
 
 def weights_hash(path: Path) -> str:
     """Return the SHA-256 of a state dict's names, shapes and values (a file's bytes may differ with equal values)."""
-    return weights_digest(weights.read(path))
+    return weights.weights_digest(weights.read(path))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from shared.bundle import provenance
 from shared.files import digest
 from shared.images.scaling import IntensityScaling
 from shared.inference.inferer import EnhancementInferer
-from shared.networks.digest import weights_digest
+from shared.networks.weights import weights_digest
 
 
 def describe_origin(
