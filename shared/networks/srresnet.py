@@ -7,6 +7,7 @@ from monai.networks.utils import icnr_init
 from torch import Tensor, nn
 
 from shared.errors import InputError
+from shared.networks.arguments import check_choice, check_sizes
 
 NORMS = ("batch", "none")
 UPSCALE_FACTORS = (1, 2, 4)
@@ -68,22 +69,13 @@ class SRResNet(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        sizes = {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "num_blocks": num_blocks,
-            "features": features,
-        }
-        for name, value in sizes.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"SRResNet: {name} must be an integer of at least 1, found {value!r}")
-        if type(upscale_factor) is not int or upscale_factor not in UPSCALE_FACTORS:
-            raise InputError(f"SRResNet: upscale_factor must be one of {UPSCALE_FACTORS}, found {upscale_factor!r}")
-        if norm not in NORMS:
-            raise InputError(f"SRResNet: norm must be one of {NORMS}, found {norm!r}")
+        name = type(self).__name__
+        check_sizes(name, in_channels=in_channels, out_channels=out_channels, num_blocks=num_blocks, features=features)
+        check_choice(name, "upscale_factor", upscale_factor, UPSCALE_FACTORS)
+        check_choice(name, "norm", norm, NORMS)
         if upscale_factor == 1 and in_channels != out_channels:
             raise InputError(
-                "SRResNet: out_channels must equal in_channels when upscale_factor is 1, because the network adds a "
+                f"{name}: out_channels must equal in_channels when upscale_factor is 1, because the network adds a "
                 f"correction to its input, found in_channels {in_channels} and out_channels {out_channels}"
             )
         self.upscale_factor = upscale_factor
