@@ -1,5 +1,6 @@
 """Ignite handlers of the bundles."""
 
+from shared.handlers.adversarial import AdversarialHandler
 from shared.handlers.batch_statistics import RenewBatchStatistics
 from shared.handlers.companion import Companion
 from shared.handlers.companion_handler import CompanionHandler
@@ -8,6 +9,7 @@ from shared.handlers.epoch_log import EpochLog
 from shared.handlers.finite import FiniteLoss, NonFiniteError
 from shared.handlers.gradprom import GradPromHandler
 from shared.handlers.loading_weights import LoadWeights
+from shared.handlers.loss_terms import LossTerms
 from shared.handlers.progress import Progress
 from shared.handlers.resume import ResumableCheckpoint
 from shared.handlers.saving_weights import SaveWeights
@@ -16,6 +18,7 @@ from shared.handlers.tensorboard import TensorBoardCurves
 from shared.handlers.whole_batch import WholeBatch
 
 __all__ = [
+    "AdversarialHandler",
     "Companion",
     "CompanionHandler",
     "EpochLog",
@@ -23,6 +26,7 @@ __all__ = [
     "FiniteLoss",
     "GradPromHandler",
     "LoadWeights",
+    "LossTerms",
     "NonFiniteError",
     "Progress",
     "RenewBatchStatistics",

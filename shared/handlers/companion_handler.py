@@ -68,7 +68,7 @@ class CompanionHandler(ABC):
         if _starts_window(engine):
             self.forget()
         if self.is_active(engine):
-            self.collect(engine, self._prediction(engine))
+            self.collect(engine, plain(self.prediction(engine)))
             self._collected = True
 
     def is_active(self, engine: SupervisedTrainer) -> bool:
@@ -90,6 +90,29 @@ class CompanionHandler(ABC):
             optimizer: the trainer's.
             finite: per companion, whether its gradient is; set it to false where it must not step.
         """
+
+    def prediction(self, engine: SupervisedTrainer) -> Tensor:
+        """Return the image that the main network made in this iteration, as its loss got it (perhaps a MetaTensor).
+
+        Raises:
+            KeyError: when there is no image under ``prediction_key``.
+            TypeError: when there is no tensor.
+        """
+        prediction = engine.state.output[CommonKeys.PRED]
+        if self.prediction_key is not None:
+            if not isinstance(prediction, Mapping) or self.prediction_key not in prediction:
+                found = sorted(prediction) if isinstance(prediction, Mapping) else type(prediction).__name__
+                raise KeyError(
+                    f"prediction_key: expected a key of the dictionary that the network returns, found "
+                    f"{self.prediction_key!r} and {found}"
+                )
+            prediction = prediction[self.prediction_key]
+        if not isinstance(prediction, Tensor):
+            raise TypeError(
+                f"prediction and label: expected tensors, found {type(prediction).__name__}; prediction_key names "
+                "the image in a dictionary"
+            )
+        return prediction
 
     def start(self, engine: SupervisedTrainer) -> None:
         """On STARTED: get everything ready."""
@@ -123,23 +146,6 @@ class CompanionHandler(ABC):
             if companion.own_scaler:
                 companion.load_state_dict(state["scalers"][name])
         self.statistics.load_state_dict(state["statistics"])
-
-    def _prediction(self, engine: SupervisedTrainer) -> Tensor:
-        prediction = engine.state.output[CommonKeys.PRED]
-        if self.prediction_key is not None:
-            if not isinstance(prediction, Mapping) or self.prediction_key not in prediction:
-                found = sorted(prediction) if isinstance(prediction, Mapping) else type(prediction).__name__
-                raise KeyError(
-                    f"prediction_key: expected a key of the dictionary that the network returns, found "
-                    f"{self.prediction_key!r} and {found}"
-                )
-            prediction = prediction[self.prediction_key]
-        if not isinstance(prediction, Tensor):
-            raise TypeError(
-                f"prediction and label: expected tensors, found {type(prediction).__name__}; prediction_key names "
-                "the image in a dictionary"
-            )
-        return plain(prediction)
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Hook on the trainer's optimizer."""

@@ -188,7 +188,7 @@ class ResumableCheckpoint:
 
     def _check_schedule(self, target: Any, state: Mapping[str, Any]) -> None:
         """Refuse a learning-rate cycle of another length: it would end before the run does, or not at its end."""
-        made_for, wanted = state.get("total_steps"), getattr(target, "total_steps", None)
+        made_for, wanted = _cycle(state), _cycle(vars(target))
         if made_for is not None and wanted is not None and made_for != wanted:
             raise InputError(
                 f"{self.source}: found a learning-rate cycle of {made_for} steps, expected one of {wanted}; continue "
@@ -203,3 +203,9 @@ class ResumableCheckpoint:
 
 def _state(value: Stateful) -> Mapping[str, Any]:
     return weights.unwrapped(value).state_dict() if isinstance(value, nn.Module) else value.state_dict()
+
+
+def _cycle(schedule: Mapping[str, Any]) -> int | None:
+    """Return the length of a schedule of torch: of OneCycleLR, or of the first part of SequentialLR."""
+    milestones = schedule.get("_milestones") or [None]
+    return schedule.get("total_steps", milestones[0])

@@ -18,7 +18,7 @@ class RecognitionEnsemble(nn.Module):
     """All recognition networks of a run as one module, for their training before the cascade.
 
     Args:
-        tasks: kinds "diagnosis" and "segmentation" by name.
+        tasks: kinds "diagnosis" and "segmentation" by name; none for a run without recognition.
     """
 
     def __init__(self, tasks: Sequence[RecognitionTask]) -> None:

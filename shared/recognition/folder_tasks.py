@@ -84,6 +84,7 @@ def build_tasks(
     weight: float = 1e-4,
     learning_rate: float = 1e-4,
     device: torch.device | str = "cpu",
+    channels: int | None = None,
 ) -> list[RecognitionTask]:
     """Build the recognition tasks as ``tasks.build_tasks`` does; load the checkpoint where there is one.
 
@@ -97,6 +98,7 @@ def build_tasks(
         weight: lambda of equation 1.
         learning_rate: of Adam.
         device: where the networks go.
+        channels: of the images that the networks look at, see :class:`~shared.recognition.RecognitionTask`.
 
     Returns:
         No task when ``auxiliary`` is "none".
@@ -120,7 +122,9 @@ def build_tasks(
                 f"supervised: found True, but for {kind} the folder has {labels.get(kind, 0)} classes and "
                 f"'{recognition_weights}' {available[kind]}; expected --supervised False"
             )
-    built = tasks.build_tasks(networks, auxiliary, strategy, supervised, weight, learning_rate, device)
+    built = tasks.build_tasks(
+        networks, auxiliary, strategy, supervised, weight, learning_rate, device, channels=channels
+    )
     for task in built if states is not None else []:
         try:
             weights.load_into(task.network, states[task.name], str(recognition_weights))  # type: ignore[index]

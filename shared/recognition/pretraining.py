@@ -64,7 +64,7 @@ class Pretraining:
         trainer: the stock trainer.
 
     Raises:
-        InputError: when there are fewer images than a batch takes.
+        InputError: when there is no network, or there are fewer images than a batch takes.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class Pretraining:
         weights: Any = None,
         handlers: Sequence[Any] = (),
     ) -> None:
+        if not network.tasks:
+            raise InputError("auxiliary: found 'none', expected a recognition network for this stage to train")
         self.network = network
         loader = _loader(
             dataset, seed, shuffle=shuffle and sampler is None, sampler=sampler, batch_size=batch_size, drop_last=True,

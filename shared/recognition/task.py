@@ -34,9 +34,13 @@ class RecognitionTask:
         name: how states, logs and files call the task.
         divisible_by: images are padded (replicating the border) to multiples of this size and logits cropped back;
             32 for MONAI's FlexibleUNet.
+        channels: of the images that the network looks at. None takes them as they are; 1 takes the mean over the
+            channels, the grey image that an enhancement network of three channels gives out, so that each channel
+            gets a third of the gradient.
 
     Raises:
-        ValueError: when ``weight`` is negative or not finite, or ``divisible_by`` is smaller than 1.
+        ValueError: when ``weight`` is negative or not finite, ``divisible_by`` is smaller than 1, or ``channels`` is
+            neither None nor 1.
     """
 
     def __init__(
@@ -48,11 +52,14 @@ class RecognitionTask:
         weight: float = 1e-4,
         name: str = "recognition",
         divisible_by: int = 1,
+        channels: int | None = None,
     ) -> None:
         if not (math.isfinite(weight) and weight >= 0):
             raise ValueError(f"weight: expected a finite value >= 0, found {weight}")
         if divisible_by < 1:
             raise ValueError(f"divisible_by: expected at least 1, found {divisible_by}")
+        if channels not in (None, 1):
+            raise ValueError(f"channels: expected None or 1, found {channels}")
         self.network = network
         self.loss_function = loss_function
         self.optimizer = optimizer
@@ -60,6 +67,7 @@ class RecognitionTask:
         self.weight = weight
         self.name = name
         self.divisible_by = divisible_by
+        self.channels = channels
         self.target_network: nn.Module | None = None
 
     @property
@@ -127,10 +135,17 @@ class RecognitionTask:
         if state["target_network"] is not None:
             self.freeze_target().load_state_dict(state["target_network"])
 
-    def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
+    def as_input(self, images: Tensor) -> Tensor:
+        """Return images [B, C, H, W] as the network takes them: of its channels, padded at the bottom and right."""
+        if self.channels == 1 and images.shape[1] > 1:
+            images = images.mean(dim=1, keepdim=True)
         height, width = images.shape[-2:]
         bottom, right = -height % self.divisible_by, -width % self.divisible_by
         if bottom or right:
             images = nn.functional.pad(images, (0, right, 0, bottom), mode="replicate")
-        logits = network(images)
+        return images
+
+    def _forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        logits = network(self.as_input(images))
         return logits[..., :height, :width] if logits.ndim == 4 else logits

@@ -15,15 +15,17 @@ from shared.recognition.task import RecognitionTask
 
 
 def auxiliaries(auxiliary: str) -> list[str]:
-    """Return the kinds of recognition behind the key ``auxiliary``, for example "both".
+    """Return the kinds of recognition behind the key ``auxiliary``: both for "both", no kind for "none".
 
     Raises:
         InputError: when the value is unknown.
     """
     if auxiliary == "both":
         return list(LABEL_KEYS)
+    if auxiliary == "none":
+        return []
     if auxiliary not in LABEL_KEYS:
-        raise InputError(f"auxiliary: expected one of {[*LABEL_KEYS, 'both']}, found {auxiliary!r}")
+        raise InputError(f"auxiliary: expected one of {[*LABEL_KEYS, 'both', 'none']}, found {auxiliary!r}")
     return [auxiliary]
 
 
@@ -36,6 +38,7 @@ def build_tasks(
     learning_rate: float = 1e-4,
     device: torch.device | str = "cpu",
     imagenet_weights: str | None = None,
+    channels: int | None = None,
 ) -> list[RecognitionTask]:
     """Build the recognition tasks of a run; networks that it does not use are not made.
 
@@ -44,17 +47,24 @@ def build_tasks(
 
     Args:
         networks: per kind ("diagnosis", "segmentation") what makes its network.
-        auxiliary: a kind, or "both".
+        auxiliary: a kind, "both", or "none" for no task.
         strategy: see :mod:`shared.update_rules`, or "none".
         supervised: whether the cascade uses labels.
         weight: lambda of equation 1.
         learning_rate: of Adam.
         device: where the networks go.
         imagenet_weights: file with a torchvision ResNet state dict of the networks' depth.
+        channels: of the images that the networks look at, see :class:`~shared.recognition.RecognitionTask`.
 
     Raises:
-        InputError: when ``auxiliary`` is unknown or has no network here, or the file does not fit.
+        InputError: when ``auxiliary`` is unknown or has no network here, ``strategy`` asks for a task and there is
+            none, or the file does not fit.
     """
+    if auxiliary == "none" and strategy != "none":
+        raise InputError(
+            f"strategy: found {strategy!r}, which needs a recognition network, but auxiliary is 'none'; "
+            "expected strategy 'none' or another auxiliary"
+        )
     tasks = []
     for kind in auxiliaries(auxiliary):
         if kind not in networks:
@@ -75,6 +85,7 @@ def build_tasks(
                 weight,
                 kind,
                 divisible_by=32 if kind == "segmentation" else 1,
+                channels=channels,
             )
         )
     return tasks

@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, from_engine
 from monai.handlers.regression_metrics import PeakSignalToNoiseRatio
+from monai.optimizers import WarmupCosineSchedule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
@@ -150,11 +151,21 @@ def test_checkpoint_continues_exactly(tmp_path, resume):
     assert handler2.statistics.totals == handler.statistics.totals
 
 
+def cosine_and_constant(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    cosine, constant = WarmupCosineSchedule(optimizer, 2, steps), torch.optim.lr_scheduler.ConstantLR(optimizer)
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [cosine, constant], [steps])
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+
+
+@pytest.mark.parametrize("schedule", [one_cycle, cosine_and_constant])
 @pytest.mark.parametrize("steps", [6, 12])
-def test_a_learning_rate_cycle_of_another_length_is_refused(tmp_path, steps):
+def test_a_learning_rate_cycle_of_another_length_is_refused(tmp_path, steps, schedule):
     def run(total_steps: int, epochs: int, resume: bool = False) -> None:
         system = System()
-        cycle = torch.optim.lr_scheduler.OneCycleLR(system.optimizer, 0.1, total_steps=total_steps)
+        cycle = schedule(system.optimizer, total_steps)
         step = LrScheduleHandler(cycle, print_lr=False, epoch_level=False)
         keep = ResumableCheckpoint(str(tmp_path), "cascade", {"lr_scheduler": cycle}, resume=resume)
         trainer_of(system, [step, keep], epochs=epochs).run()

@@ -7,7 +7,17 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from shared.handlers import EpochLog, FiniteLoss, GradPromHandler, Progress, TensorBoardCurves, conditional_step
+from shared.handlers import (
+    AdversarialHandler,
+    EpochLog,
+    FiniteLoss,
+    GradPromHandler,
+    Progress,
+    TensorBoardCurves,
+    conditional_step,
+)
+from shared.losses import RelativisticAverage
+from tests.handlers.game import discriminator
 from tests.handlers.reference import System, batches
 from tests.handlers.test_gradprom import Scaler
 
@@ -18,6 +28,7 @@ RUNS = {
     "gradprom": ("gradprom", ("class",)),
     "gradprom_cosine": ("gradprom_cosine", ("class",)),
     "two tasks": ("gradprom", ("class", "mask")),
+    "adversarial": ("none", ("class",)),
 }
 
 
@@ -53,6 +64,9 @@ def reads_per_step(tmp_path, monkeypatch, run, optimizer, before=()) -> list[int
     for task in system.tasks:
         task.optimizer = None if task.optimizer is None else optimizer(task.network.parameters())
     gate = [] if strategy == "none" else [GradPromHandler(system.tasks, strategy)]
+    if run == "adversarial":
+        network = discriminator(torch.float32)
+        gate = [AdversarialHandler(network, optimizer(network.parameters()), RelativisticAverage(), 0.1)]
     trainer = SupervisedTrainer(
         device="cpu", max_epochs=1, train_data_loader=batches(6, dtype=torch.float32), network=system.network,
         optimizer=system.optimizer, loss_function=nn.MSELoss(), decollate=False,
@@ -92,7 +106,7 @@ def test_adam_reads_its_own_numbers_of_steps_only(tmp_path, monkeypatch):
     assert found[2] == sum(own) > 0
 
 
-@pytest.mark.parametrize("run", ["joint", "gradprom"])
+@pytest.mark.parametrize("run", ["joint", "gradprom", "adversarial"])
 def test_loss_scale_is_not_read_either(tmp_path, monkeypatch, run):
     """A fused optimizer: for another one the scaler itself reads whether it may step."""
     found = reads_per_step(

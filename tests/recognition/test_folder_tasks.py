@@ -82,6 +82,11 @@ def test_the_checkpoint_is_loaded(checkpoint, states):
     assert task.label_key == "class"
 
 
+def test_tasks_look_at_the_channels_that_are_asked_for():
+    tasks = folder_tasks.build_tasks(NETWORKS, BOTH, "both", channels=1)
+    assert [task.channels for task in tasks] == [1, 1]
+
+
 ERRORS = {
     "nothing, and a strategy that needs something": (
         NOTHING, {"auxiliary": "none"}, None,

@@ -47,6 +47,11 @@ def test_kind_and_supervision_decide_about_loss_and_key():
     assert isinstance(b.loss_function, nn.MSELoss)
 
 
+def test_all_tasks_look_at_the_channels_that_are_asked_for():
+    assert [task.channels for task in build_tasks(NETWORKS, "both", channels=1)] == [1, 1]
+    assert [task.channels for task in build_tasks(NETWORKS, "both")] == [None, None]
+
+
 @pytest.mark.parametrize("auxiliary", ["segmentation", "both"])
 def test_auxiliary_without_a_network(auxiliary):
     with pytest.raises(InputError, match=f"auxiliary: this bundle's data know diagnosis alone, found '{auxiliary}'"):
