@@ -177,10 +177,11 @@ def datalist(
     plane: str = "axial",
     limit: int | None = None,
     seed: int = 0,
+    test_fraction: float = 0.2,
 ) -> list[dict[str, Any]]:
     """List the images of one section, one item per picture and per slice with content of a volume.
 
-    20 % of the groups are test, 10 % of the others validation, at least one each.
+    ``test_fraction`` of the groups is test, 10 % of the others validation, at least one each.
 
     Args:
         dataset_dir: see :func:`survey`, as ``masks``, ``classes`` and ``plane``.
@@ -190,6 +191,7 @@ def datalist(
         plane: in which volumes are cut.
         limit: largest number of items, taken evenly from all; None for all.
         seed: of the split.
+        test_fraction: between 0 and 1.
 
     Returns:
         Sorted by file and slice; keys ``id`` (with ``:<slice>`` for a volume), ``group``, ``label`` (image path),
@@ -201,7 +203,7 @@ def datalist(
     check_choice("section", section, SECTIONS)
     contents, _ = _survey(dataset_dir, masks, classes, plane)
     items = [item for reference in contents.references for item in _items(reference)]
-    selected = select_section(items, section, seed=seed)
+    selected = select_section(items, section, test_fraction, seed=seed)
     if limit is not None and limit < len(selected):
         selected = [selected[place * len(selected) // limit] for place in range(limit)]
     groups = len({item["group"] for item in selected})

@@ -24,7 +24,7 @@ SOURCES = {
     "covid_ct": "https://github.com/UCSD-AI4H/COVID-CT",
     "lizard": "https://warwick.ac.uk/fac/cross_fac/tia/data/lizard/",
     "camus": "https://www.creatis.insa-lyon.fr/Challenge/camus/",
-    "brats": "http://medicaldecathlon.com/ (Task01_BrainTumour)",
+    "brats": "https://www.synapse.org/brats (BraTS), http://medicaldecathlon.com/ (Task01_BrainTumour, free)",
     "ccm": "the CORN-2 (iMED Ningbo) or Qilu CCM corneal confocal microscopy sets",
     "fundus": "https://github.com/HzFu/EyeQ",
     "colonoscopy": "https://datasets.simula.no/kvasir-seg/",
@@ -76,10 +76,14 @@ def is_phantom(dataset_dir: str | os.PathLike[str]) -> bool:
     return (Path(dataset_dir) / PHANTOM_MARKER).is_file()
 
 
+def cache_folder() -> Path:
+    """The project's folder in the user's cache: in ``XDG_CACHE_HOME``, else in ``~/.cache``; it may not exist yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / CACHE_FOLDER
+
+
 def _phantom_dir(name: str) -> Path:
     """The phantom's folder in the cache, made when it is not there yet."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(cache).expanduser() / CACHE_FOLDER / f"phantom-{name}-v{PHANTOMS[name].version}"
+    folder = cache_folder() / f"phantom-{name}-v{PHANTOMS[name].version}"
     if not folder.exists():
         try:
             _make_phantom(name, folder)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
-from shared.data.augmentation import RandCenterScaleCropd
+from shared.data.augmentation import CropToMultipled, RandCenterScaleCropd
+from shared.degradations import BicubicDownsample
 from shared.errors import InputError
 
 
@@ -38,3 +40,49 @@ def test_depends_on_the_random_state_alone():
 def test_refuses_impossible_fractions(scale):
     with pytest.raises(InputError, match="scale: expected 0 < smallest <= largest <= 1"):
         RandCenterScaleCropd("label", scale)
+
+
+@pytest.mark.parametrize(
+    ("size", "multiple", "expected"),
+    [
+        ((233, 197), 4, (232, 196)), ((37, 31), 8, (32, 24)), ((16, 24), 8, (16, 24)), ((5, 4), 4, (4, 4)),
+        ((7, 3), 1, (7, 3)),
+    ],
+)
+def test_crops_to_the_largest_multiples_and_keeps_the_first_pixel(size, multiple, expected):
+    image = grid(*size)
+    item = {"id": "a", "label": image, "mask": image[:1].numpy()}
+    result = CropToMultipled(["label", "mask", "region"], multiple, allow_missing_keys=True)(item)
+    assert torch.equal(result["label"], grid(*expected))
+    np.testing.assert_array_equal(result["mask"], grid(*expected)[:1])
+    assert item["label"].shape[1:] == size, "the item itself stays as it is"
+    if multiple > 1:
+        small = BicubicDownsample(multiple)(result["label"], np.random.default_rng(0))
+        assert [side * multiple for side in small.shape[1:]] == list(expected)
+
+
+def test_pixels_of_a_metatensor_stay_where_they_are():
+    affine = torch.tensor([[0.0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 1, 3], [0, 0, 0, 1]], dtype=torch.float64)
+    image = CropToMultipled("label", 4)({"label": MetaTensor(grid(10, 7), affine=affine)})["label"]
+    assert image.shape == (2, 8, 4)
+    assert torch.equal(image.affine, affine)
+
+
+@pytest.mark.parametrize("size", [(3, 50), (50, 3), (3, 3)])
+def test_images_below_one_multiple_are_named(size):
+    found = f"expected at least 4x4 pixels, found {size[0]}x{size[1]}"
+    with pytest.raises(InputError, match=f"^mask of image 'case 7': {found}$"):
+        CropToMultipled(["label", "mask"], 4)({"id": "case 7", "label": grid(8, 8), "mask": grid(*size)})
+    with pytest.raises(InputError, match=f"^label: {found}$"):
+        CropToMultipled("label", 4)({"label": grid(*size)})
+
+
+@pytest.mark.parametrize("multiple", [0, -4, 4.0, "4", True, None])
+def test_refuses_what_is_no_multiple(multiple):
+    with pytest.raises(InputError, match="multiple: expected a whole number >= 1, found"):
+        CropToMultipled("label", multiple)
+
+
+def test_a_missing_key_is_an_error_unless_allowed():
+    with pytest.raises(KeyError, match="region"):
+        CropToMultipled(["label", "region"], 4)({"label": grid(8, 8)})

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.data.phantoms import camus, covid_ct, folder, isic, lizard
+from shared.data.phantoms import brats, camus, covid_ct, folder, isic, lizard
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Phantom:
 
 PHANTOMS: dict[str, Phantom] = {
     "folder": Phantom(folder.write, version=1),
+    "brats": Phantom(brats.write, version=1),
     "camus": Phantom(camus.write, version=1),
     "covid_ct": Phantom(covid_ct.write, version=4),
     "isic": Phantom(isic.write, version=3),
