@@ -3,7 +3,14 @@
 from shared.degradations.base import Degradation
 from shared.degradations.chains import challenging
 from shared.degradations.dictionary import Degraded
-from shared.degradations.noise import GaussianNoise, PoissonNoise, SaltAndPepperNoise, SpeckleNoise
+from shared.degradations.noise import (
+    GaussianNoise,
+    LocalVarianceNoise,
+    PoissonNoise,
+    RicianNoise,
+    SaltAndPepperNoise,
+    SpeckleNoise,
+)
 from shared.degradations.resolution import BicubicDownsample, GaussianBlur
 
 __all__ = [
@@ -12,7 +19,9 @@ __all__ = [
     "Degraded",
     "GaussianBlur",
     "GaussianNoise",
+    "LocalVarianceNoise",
     "PoissonNoise",
+    "RicianNoise",
     "SaltAndPepperNoise",
     "SpeckleNoise",
     "challenging",

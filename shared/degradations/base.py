@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,14 @@ class Degradation(ABC):
     def draw(self, random: np.random.Generator) -> dict[str, float]:
         """Draw the parameters of one image by name."""
         return {}
+
+    def with_sigma(self, sigma: float | Sequence[float]) -> Self:
+        """Return the same degradation with another σ; one that has none is returned as it is.
+
+        So a test may have noise of one strength where training has a range, whatever kind of noise an overlay puts
+        there: ``"test_noise": "$@noise.with_sigma(@test_sigma)"``.
+        """
+        return self
 
     @abstractmethod
     def __call__(

@@ -26,6 +26,17 @@ FOR_TRAINING = {
     "recognition_alone": ("origin#strategy", "origin"),
     "challenging": ("origin#sigma", "origin"),
     "salt_and_pepper": ("origin#sigma", "origin"),
+    "undegraded": ("origin#sigma", "origin"),
+    "rician": ("noise#_target_", "noise"),
+}
+FOR_NOISE = {
+    **dict.fromkeys(
+        ["speckle", "rician", "local_variance"], "noise#_target_: found no 'noise' in {}, expected one to change"
+    ),
+    **dict.fromkeys(
+        ["salt_and_pepper", "salt", "pepper"],
+        "noise: found nothing in {} that refers to it, expected '@noise' somewhere",
+    ),
 }
 
 
@@ -86,13 +97,35 @@ def test_every_overlay_fits_the_training_of_every_bundle(bundle: Path) -> None:
     overlays = [SMOKE, *(OVERLAYS / f"{name}.json" for name in FOR_TRAINING), TINY]
     for overlay in overlays:
         files = [str(bundle / "configs" / "train.json"), str(overlay)]
-        if overlay.stem in ("challenging", "salt_and_pepper") and "degradations" not in parsed(*files[:1]):
+        if overlay.stem in FOR_NOISE and "noise" not in parsed(*files[:1]):
             continue
         check = [{"_target_": "shared.bundle.overlays.check_overlays"}]
         ConfigWorkflow(files, logging_file=False, initialize=check).initialize()
         changed = parsed(*files)
         assert changed["train#trainer"], "nothing of the base is lost"
         assert changed["train#dataset#_target_"]
+
+
+@pytest.mark.filterwarnings("ignore:Can't merge entry")
+@pytest.mark.parametrize("way", [by_command, from_python])
+@pytest.mark.parametrize("name", FOR_NOISE)
+def test_overlay_of_noise_on_a_bundle_without_noise(name: str, way: Any, tmp_path: Path) -> None:
+    base, overlay = Path(bundle_root("gradprom_lizard")) / "configs" / "train.json", OVERLAYS / f"{name}.json"
+    message = complaint(way, base, overlay, output_dir=str(tmp_path / "eval"), ckpt_dir=str(tmp_path / "models"))
+    place = str(base) if way is by_command else f"the configuration in {base.parent}"
+    assert message == f"overlay {overlay}: {FOR_NOISE[name].format(place)}; leave the overlay out"
+    assert list(tmp_path.iterdir()) == [], "nothing was begun"
+
+
+@pytest.mark.filterwarnings("ignore:Can't merge entry")
+def test_component_of_ones_own_to_which_nothing_refers(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.json"
+    noise = {"_target_": "shared.degradations.GaussianNoise", "sigma": 0.1}
+    lizard = Path(bundle_root("gradprom_lizard")) / "configs" / "train.json"
+    overlay.write_text(json.dumps({"noises": noise, "noise": noise, "degradations": ["@noises"]}))
+    assert complaint(by_command, lizard, overlay).startswith("overlay mine.json: noise: found nothing")
+    overlay.write_text(json.dumps({"noises": noise, "degradations": ["@noises"]}))
+    assert complaint(by_command, lizard, overlay).startswith("degradations: found GaussianNoise(sigma=0.1), expected")
 
 
 @pytest.fixture

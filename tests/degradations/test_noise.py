@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from skimage.util import random_noise
 
 from shared.degradations import (
     Degraded,
     GaussianBlur,
     GaussianNoise,
+    LocalVarianceNoise,
     PoissonNoise,
+    RicianNoise,
     SaltAndPepperNoise,
     SpeckleNoise,
     challenging,
@@ -126,52 +127,6 @@ def test_bad_sigma(sigma: object) -> None:
         GaussianNoise(sigma)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("sigma", [0.05, 0.3])
-@pytest.mark.parametrize(("strength", "agrees"), [(1.0, True), (0.95, False), (1.05, False), (0.0, False)])
-def test_speckle_moments_are_those_of_scikit_image(sigma: float, strength: float, agrees: bool) -> None:
-    for value in (0.1, 0.8):
-        image = torch.full(PIXELS, value)
-        oracle = random_noise(image.double().numpy(), "speckle", rng=1, clip=False, var=sigma**2)
-        degraded = apply([SpeckleNoise(sigma * strength)], image)
-        assert moments_agree(degraded, value, float(oracle.var())) is agrees
-        assert moments_agree(degraded, value, (sigma * value) ** 2) is agrees
-
-
-def test_speckle_leaves_black_black_and_draws_from_a_range() -> None:
-    assert (apply([SpeckleNoise(0.5)], torch.zeros(1, 8, 8)) == 0).all()
-    item = Degraded("label", "image", [SpeckleNoise((0.1, 0.2))], clip=False, seed=0)(
-        {"id": "a", "label": torch.full((1, 256, 256), 0.5)}
-    )
-    assert item["image"].std().item() == pytest.approx(0.5 * item["sigma"], rel=0.02)
-    assert 0.1 < item["sigma"] < 0.2
-
-
-@pytest.mark.parametrize("probability", [0.0, 0.05, 0.5, 1.0])
-@pytest.mark.parametrize(("strength", "agrees"), [(1.0, True), (0.95, False)])
-def test_salt_and_pepper_are_as_frequent_as_in_scikit_image(probability: float, strength: float, agrees: bool) -> None:
-    image = torch.full((3, 1024, 1024), 0.4)
-    oracle = random_noise(image.double().numpy(), "s&p", rng=1, amount=probability)
-    degraded = apply([SaltAndPepperNoise(probability * strength)], image).numpy()
-    for value in (0.0, 1.0):
-        found, expected = (degraded == value).mean(), (oracle == value).mean()
-        assert bool(abs(found - expected) <= 0.02 * probability) == (agrees or probability == 0)
-    assert np.isin(degraded, np.float32([0.0, 0.4, 1.0])).all()
-    hit = degraded != np.float32(0.4)
-    if 0 < probability < 1:
-        assert abs(np.corrcoef(hit[0].ravel(), hit[1].ravel())[0, 1]) < 0.01
-
-
-@pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan"), "0.1", None, True])
-def test_bad_probability(probability: object) -> None:
-    with pytest.raises(InputError, match="probability of SaltAndPepperNoise must be"):
-        SaltAndPepperNoise(probability)  # type: ignore[arg-type]
-
-
-def test_errors_name_the_kind_of_noise() -> None:
-    with pytest.raises(InputError, match="sigma of SpeckleNoise must"):
-        SpeckleNoise(-1)
-
-
 @pytest.mark.parametrize("rate", [0, -0.1, float("inf"), "0.1"])
 def test_bad_rate(rate: object) -> None:
     with pytest.raises(InputError, match="rate of PoissonNoise must"):
@@ -179,10 +134,29 @@ def test_bad_rate(rate: object) -> None:
 
 
 def test_calls_change_neither_state_nor_image() -> None:
-    noise = [GaussianNoise((0.1, 0.2)), SpeckleNoise(0.1), PoissonNoise(0.1), SaltAndPepperNoise(0.1)]
+    kinds = [GaussianNoise, LocalVarianceNoise, SpeckleNoise, RicianNoise]
+    noise = [*(kind((0.1, 0.2)) for kind in kinds), PoissonNoise(0.1), SaltAndPepperNoise(0.1)]
     for degradation in [*noise, GaussianBlur(3, 2.0)]:
         image = torch.rand(1, 37, 31)
         before, kept = repr(vars(degradation)), image.clone()
         degradation(image, np.random.default_rng(0))
         assert repr(vars(degradation)) == before
         assert torch.equal(image, kept)
+
+
+@pytest.mark.parametrize("kind", [GaussianNoise, LocalVarianceNoise, SpeckleNoise, RicianNoise])
+def test_another_sigma_leaves_the_kind_of_noise(kind: type[GaussianNoise]) -> None:
+    noise = kind((0.1, 0.2))
+    image = torch.rand(1, 37, 31)
+    other = noise.with_sigma(0.3)
+    assert torch.equal(apply([other], image), apply([kind(0.3)], image))
+    assert (repr(other), repr(noise)) == (repr(kind(0.3)), repr(kind((0.1, 0.2))))
+    assert noise.with_sigma((0.3, 0.4)).draw(np.random.default_rng(0))["sigma"] > 0.3
+    with pytest.raises(InputError, match=f"sigma of {kind.__name__} must"):
+        noise.with_sigma(-1)
+
+
+def test_degradations_without_a_sigma_of_noise_stay_as_they_are() -> None:
+    for degradation in (SaltAndPepperNoise(0.1), PoissonNoise(0.1), GaussianBlur(3, 2.0)):
+        assert degradation.with_sigma(0.3) is degradation
+    assert LocalVarianceNoise(0.1, [[1, 2]]).with_sigma(0.3).local_vars.tolist() == [[1, 2]]
