@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,10 +12,8 @@ from shared.errors import InputError
 from shared.metrics import PSNR, SSIM, ImageMetric
 from shared.metrics.image_metric import REGION
 from shared.metrics.image_quality import BORDER
+from shared.reporting.baselines import Baseline
 from shared.reporting.images import enlarged, plain
-
-Baseline = Callable[[torch.Tensor], torch.Tensor]
-"""Another method: a degraded image [C, H, W] of its own size to an image of that size or of the clean one's."""
 
 STANDARD_METRICS: Mapping[str, ImageMetric] = {"psnr": PSNR, "ssim": SSIM}
 
@@ -37,25 +35,30 @@ def check_metrics(metrics: Mapping[str, ImageMetric]) -> None:
 
 def run_baselines(
     baselines: Mapping[str, Baseline], degraded: torch.Tensor, like: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Return the image of each method, enlarged by bicubic interpolation where the method left the size as it was.
+) -> tuple[dict[str, torch.Tensor], set[str]]:
+    """Return the image of each method, enlarged by bicubic interpolation where the method left a small image's size.
 
     Args:
         baselines: methods by name.
         degraded: [C, h, w], the network's input.
         like: [C, H, W], an image of the size and on the device of the results.
 
+    Returns:
+        Images [C, H, W] by name, and the names of those that were enlarged.
+
     Raises:
         ValueError: when a method gives an image of neither size.
     """
-    images = {}
+    images, small = {}, set()
     for name, method in baselines.items():
         image = plain(method(degraded)).to(like.device)
         if image.shape not in (like.shape, degraded.shape):
             sizes = " or ".join(dict.fromkeys(str(tuple(shape)) for shape in (like.shape, degraded.shape)))
             raise ValueError(f"{name}: the baseline must give an image of shape {sizes}, found {tuple(image.shape)}")
+        if image.shape != like.shape:
+            small.add(name)
         images[name] = enlarged(image, like)
-    return images
+    return images, small
 
 
 def measure(

@@ -17,13 +17,15 @@ from shared.errors import InputError
 from shared.files import make_folder, write_atomically
 from shared.metrics import ImageMetric
 from shared.recognition import RecognitionTask
+from shared.reporting.baselines import Baseline
 from shared.reporting.evaluation_panel import PanelRow, SpreadSample, check_orientation, draw_panel
-from shared.reporting.images import enlarged, plain
-from shared.reporting.quality import STANDARD_METRICS, Baseline, captions, check_metrics, measure, run_baselines
+from shared.reporting.images import plain
+from shared.reporting.per_image import per_image_csv
+from shared.reporting.quality import STANDARD_METRICS, captions, check_metrics, measure, run_baselines
 from shared.reporting.recognition import recognise
 from shared.reporting.rows import ImageRow, gather
 from shared.reporting.summary import finite_or_none, summarise
-from shared.reporting.tables import excluded_lines, per_image_csv, quality_table, recognition_table, stability_table
+from shared.reporting.tables import excluded_lines, group_table, quality_table, recognition_table, stability_table
 
 VERSIONS = ("degraded", "enhanced", "clean")
 
@@ -49,7 +51,8 @@ class EnhancementReport:
             (diagnosis) or `mask` [1, H, W] (segmentation); a task without ground truth in the batch is left out.
         baselines: other methods to compare with, by name: functions of the degraded image [C, h, w], as the network
             sees it, to an enhanced image. One of the size [h, w] is enlarged like the degraded image; else it must
-            have the size of the clean one. The names appear in files and tables.
+            have the size of the clean one. The names appear in files; tables know some by others, and say what was
+            enlarged (:func:`~shared.reporting.headings.version_label`). None leaves a method out.
         run: what the summary says about the run (data, seed, device, versions, command); must fit into JSON.
         panel_rows: number of images on the panel, spread over the test set; 0 for no panel.
         orientation: how images lie on the panel, see `draw_panel`.
@@ -62,6 +65,7 @@ class EnhancementReport:
             it needs the clean image. The names appear in files, and in tables where the metric has no heading.
         stability: whether summary and tables also tell how much each metric varies over the test images: mean,
             variance and standard deviation (of a population), minimum, maximum and range.
+        by_group: whether summary and tables also tell the means of each group (patient, lesion).
 
     Raises:
         InputError: on arguments outside these rules; during the evaluation on images without id, of shapes that do
@@ -73,7 +77,7 @@ class EnhancementReport:
         self,
         output_dir: str | Path,
         tasks: Sequence[RecognitionTask] = (),
-        baselines: Mapping[str, Baseline] | None = None,
+        baselines: Mapping[str, Baseline | None] | None = None,
         run: Mapping[str, Any] | None = None,
         panel_rows: int = 3,
         orientation: str = "yx",
@@ -83,6 +87,7 @@ class EnhancementReport:
         name: str = "report",
         metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
         stability: bool = False,
+        by_group: bool = False,
     ) -> None:
         check_orientation(orientation)
         check_metrics(metrics)
@@ -95,9 +100,10 @@ class EnhancementReport:
             raise InputError(f"baselines of EnhancementReport must not be called {', '.join(taken)}")
         self.output_dir = Path(output_dir)
         self.tasks = tuple(tasks)
-        self.baselines = dict(baselines or {})
+        self.baselines = {name: method for name, method in (baselines or {}).items() if method is not None}
         self.metrics = dict(metrics)
         self.stability = stability
+        self.by_group = by_group
         self.run = dict(run or {})
         self.panel_rows = panel_rows
         self.orientation = orientation
@@ -105,6 +111,7 @@ class EnhancementReport:
         self.name = name
         self.logger = logging.getLogger("shared.report")
         self._rows: list[ImageRow] = []
+        self._enlarged: set[str] = set()
         self._sample = SpreadSample(panel_rows)
 
     def attach(self, engine: Engine) -> None:
@@ -127,7 +134,7 @@ class EnhancementReport:
         # Not at the end: an evaluation may take hours.
         if rank() == 0:
             make_folder(self.output_dir)
-        self._rows = []
+        self._rows, self._enlarged = [], set()
         self._sample = SpreadSample(self.panel_rows)
 
     def _measure(self, images: Mapping[str, Any], item: Mapping[str, Any]) -> None:
@@ -159,15 +166,15 @@ class EnhancementReport:
         clean = None if images.get("label") is None else plain(images["label"])
         enhanced, own = plain(images["pred"]), plain(images["image"])
         like = enhanced if clean is None else clean
-        degraded = enlarged(own, like)
-        methods = {"degraded": degraded, **run_baselines(self.baselines, own, like), "enhanced": enhanced}
-        quality = measure(self.metrics, methods, clean, item, item.get(self.region_key))
-        versions = {"degraded": degraded, "enhanced": enhanced}
+        methods, small = run_baselines({"degraded": lambda image: image, **self.baselines}, own, like)
+        self._enlarged |= small
+        quality = measure(self.metrics, {**methods, "enhanced": enhanced}, clean, item, item.get(self.region_key))
+        versions = {"degraded": methods["degraded"], "enhanced": enhanced}
         return versions if clean is None else {**versions, "clean": clean}, quality
 
     def _finish(self, engine: Engine) -> None:
         rows = gather(self._rows)
-        summary = summarise(rows, self.stability)
+        summary = summarise(rows, self.stability, self.by_group)
         setattr(engine.state, self.name, summary)
         if rank() > 0:
             return
@@ -183,12 +190,14 @@ class EnhancementReport:
 
     def _log(self, summary: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
         images, groups = summary["number_of_images"], summary["number_of_groups"]
-        table = quality_table(summary["image_quality"], self.metrics)
+        table = quality_table(summary["image_quality"], self.metrics, self._enlarged)
         blocks = [f"Test set: {images} images of {groups} groups", table]
         if self.stability:
-            blocks.append(stability_table(summary["stability"], self.metrics))
+            blocks.append(stability_table(summary["stability"], self.metrics, self._enlarged))
+        if self.by_group:
+            blocks.append(group_table(summary["by_group"], self.metrics, self._enlarged))
         if "excluded" in summary:
-            blocks.append("\n".join(excluded_lines(summary["excluded"], self.metrics)))
+            blocks.append("\n".join(excluded_lines(summary["excluded"], self.metrics, self._enlarged)))
         if summary["recognition"]:
             blocks.append(recognition_table(summary["recognition"]))
         for task in self.tasks:

@@ -24,16 +24,18 @@ STABILITY: dict[str, Callable[[np.ndarray], np.floating]] = {
 """How much a metric varies over the test images; variance and standard deviation are those of a population."""
 
 
-def summarise(rows: Sequence[ImageRow], stability: bool = False) -> dict[str, Any]:
+def summarise(rows: Sequence[ImageRow], stability: bool = False, by_group: bool = False) -> dict[str, Any]:
     """Return the test set's values: means of image quality, recognition from summed confusion matrices.
 
     Args:
         rows: at least one image.
         stability: whether to add the figures of `STABILITY`.
+        by_group: whether to add the means of each group (patient, lesion).
 
     Returns:
         `number_of_images`, `number_of_groups`, `image_quality` {version: {metric: mean}}, with `stability` also
-        `stability` {version: {metric: {figure: value}}}, where there are any `excluded` {version: {metric: number of
+        `stability` {version: {metric: {figure: value}}}, with `by_group` also `by_group` {group: {number_of_images,
+        image_quality as above}}, where there are any `excluded` {version: {metric: number of
         images}}, and `recognition` {task: {kind, number_of_images, majority_baseline (diagnosis), version: {metric:
         value}}}. Images on which a metric is not defined (NaN) are excluded from it and counted. Metrics of a region
         are means over the images that have one.
@@ -51,7 +53,7 @@ def summarise(rows: Sequence[ImageRow], stability: bool = False) -> dict[str, An
         values = np.array([value for value in measured if not math.isnan(value)], dtype=np.float64)
         if len(values):
             quality[version][metric] = float(np.mean(values))
-            varying[version][metric] = _figures(values)
+            varying[version][metric] = figures_of(values)
         if len(values) < len(measured):
             excluded.setdefault(version, {})[metric] = len(measured) - len(values)
     return {
@@ -59,13 +61,22 @@ def summarise(rows: Sequence[ImageRow], stability: bool = False) -> dict[str, An
         "number_of_groups": len({row.group for row in rows}),
         "image_quality": quality,
         **({"stability": varying} if stability else {}),
+        **({"by_group": _by_group(rows)} if by_group else {}),
         **({"excluded": excluded} if excluded else {}),
         "recognition": {task: _recognition(rows, task) for task in tasks_of(rows)},
     }
 
 
-def _figures(values: np.ndarray) -> dict[str, float]:
-    """Return the figures of `STABILITY`; with an infinite value some are infinite or NaN."""
+def _by_group(rows: Sequence[ImageRow]) -> dict[str, Any]:
+    found = {}
+    for group in sorted({row.group for row in rows}):
+        whole = summarise([row for row in rows if row.group == group])
+        found[group] = {key: whole[key] for key in ("number_of_images", "image_quality")}
+    return found
+
+
+def figures_of(values: np.ndarray) -> dict[str, float]:
+    """Return the figures of `STABILITY` of values [N], N >= 1; with an infinite value some are infinite or NaN."""
     with np.errstate(invalid="ignore"):
         return {name: float(figure(values)) for name, figure in STABILITY.items()}
 

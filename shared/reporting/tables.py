@@ -1,25 +1,15 @@
-"""Values of an evaluation as a CSV file and as plain-text tables."""
+"""Values of an evaluation as plain-text tables."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from shared.files import csv_lines
-from shared.metrics import ImageMetric, mean_iou
+from shared.metrics import ImageMetric
 from shared.metrics.image_metric import REGION
+from shared.reporting.headings import HEADINGS, version_label
 from shared.reporting.quality import STANDARD_METRICS
-from shared.reporting.rows import ImageRow
-from shared.reporting.summary import STABILITY, metrics_of, tasks_of, versions_of
-
-HEADINGS = {
-    **{name: metric.title(name) for name, metric in STANDARD_METRICS.items()},
-    **{f"{name}{REGION}": metric.title(f"{name}{REGION}") for name, metric in STANDARD_METRICS.items()},
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "mean_iou": "mean IoU",
-}
+from shared.reporting.summary import STABILITY
 
 
 def text_table(rows: Sequence[Sequence[str]], numbers: bool = False, markdown: bool = False) -> str:
@@ -42,61 +32,80 @@ def text_table(rows: Sequence[Sequence[str]], numbers: bool = False, markdown: b
     )
 
 
-def per_image_csv(rows: Sequence[ImageRow]) -> str:
-    """Return one line for each image.
-
-    Columns: `id`, `group`, `<metric>_<version>` (psnr_degraded, ..., `_region` at the end of those of a region),
-    then for each task `<task>_target` and `<task>_<version>` (class indices) of a diagnosis, or
-    `<task>_mean_iou_<version>` of a segmentation. A value that an image does not have stays empty. An id or a group
-    that a spreadsheet would take for a formula begins with an apostrophe (:func:`~shared.files.escape_cell`).
-    """
-    lines = [_flat(row) for row in rows]
-    quality = [_column(metric, version) for metric in metrics_of(rows) for version in versions_of(rows)]
-    tasks = [
-        column
-        for task in tasks_of(rows)
-        for column in dict.fromkeys(
-            column for row in rows if task in row.recognition for column in _recognition_columns(row, task)
-        )
-    ]
-    columns = ["id", "group", *quality, *tasks]
-    return csv_lines(columns, [dict(zip(columns, columns, strict=True)), *lines], ("id", "group"))
-
-
 def quality_table(
-    image_quality: Mapping[str, Mapping[str, float]], metrics: Mapping[str, ImageMetric] = STANDARD_METRICS
+    image_quality: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
+    enlarged: Collection[str] = (),
 ) -> str:
-    """Return the table of image quality: a line for the input, each baseline and the enhanced image."""
+    """Return the table of image quality: a line for the input, each baseline and the enhanced image.
+
+    Args:
+        image_quality: values by version and metric.
+        metrics: by name.
+        enlarged: versions that were enlarged by bicubic interpolation, see :func:`version_label`.
+    """
     names = list(dict.fromkeys(name for values in image_quality.values() for name in values))
     lines = [["", *(_metric(metrics, name).title(name) for name in names)]]
     for version, values in image_quality.items():
         cells = [_number(values.get(name), _metric(metrics, name).digits) for name in names]
-        lines.append([_label(version), *cells])
+        lines.append([version_label(version, version in enlarged), *cells])
     return text_table(lines, numbers=True)
 
 
 def stability_table(
     stability: Mapping[str, Mapping[str, Mapping[str, float]]],
     metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
+    enlarged: Collection[str] = (),
 ) -> str:
-    """Return the table of figures over the test images: a line for each version and metric, a column per figure."""
+    """Return the table of figures over the test images: a line for each version and metric, a column per figure.
+
+    Args:
+        stability: values by version, metric and figure.
+        metrics: by name.
+        enlarged: see :func:`quality_table`.
+    """
     lines = [["", *(figure.replace("_", " ") for figure in STABILITY)]]
     for version, each in stability.items():
         for name, values in each.items():
             metric = _metric(metrics, name)
             # Rounded like the values themselves, a variance would mostly be 0.
             cells = [_number(values[figure], metric.digits + 2) for figure in STABILITY]
-            lines.append([f"{_label(version)}: {metric.title(name)}", *cells])
+            lines.append([f"{version_label(version, version in enlarged)}: {metric.title(name)}", *cells])
+    return text_table(lines, numbers=True)
+
+
+def group_table(
+    by_group: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
+    enlarged: Collection[str] = (),
+) -> str:
+    """Return the table of each group's means: a line for each group and metric, a column for each version.
+
+    Args:
+        by_group: number of images and values by group, as :func:`~shared.reporting.summary.summarise` gives them.
+        metrics: by name.
+        enlarged: see :func:`quality_table`.
+    """
+    versions = list(dict.fromkeys(version for each in by_group.values() for version in each["image_quality"]))
+    lines = [["", "images", *(version_label(version, version in enlarged) for version in versions)]]
+    for group, each in by_group.items():
+        quality = each["image_quality"]
+        for name in dict.fromkeys(name for values in quality.values() for name in values):
+            metric = _metric(metrics, name)
+            cells = [_number(quality.get(version, {}).get(name), metric.digits) for version in versions]
+            lines.append([f"{group}: {metric.title(name)}", str(each["number_of_images"]), *cells])
     return text_table(lines, numbers=True)
 
 
 def excluded_lines(
-    excluded: Mapping[str, Mapping[str, int]], metrics: Mapping[str, ImageMetric] = STANDARD_METRICS
+    excluded: Mapping[str, Mapping[str, int]],
+    metrics: Mapping[str, ImageMetric] = STANDARD_METRICS,
+    enlarged: Collection[str] = (),
 ) -> list[str]:
     """Return a sentence for each metric and version that is not defined on some of the images."""
     return [
-        f"{_metric(metrics, name).title(name)} of {_label(version)}: not defined on {number} "
-        f"{'image, which is' if number == 1 else 'images, which are'} left out of it."
+        f"{_metric(metrics, name).title(name)} of {version_label(version, version in enlarged)}: "
+        f"not defined on {number} {'image, which is' if number == 1 else 'images, which are'} left out of it."
         for version, each in excluded.items()
         for name, number in each.items()
     ]
@@ -118,35 +127,8 @@ def recognition_table(recognition: Mapping[str, Mapping[str, Any]]) -> str:
     return text_table(lines, numbers=True)
 
 
-def _column(metric: str, version: str) -> str:
-    name = metric.removesuffix(REGION)
-    return f"{name}_{version}" + metric[len(name) :]
-
-
-def _flat(row: ImageRow) -> dict[str, Any]:
-    values: dict[str, Any] = {"id": row.id, "group": row.group}
-    for version, quality in row.quality.items():
-        values |= {
-            _column(metric, version): f"{value:.6f}" for metric, value in quality.items() if not math.isnan(value)
-        }
-    for task in row.recognition:
-        values |= _recognition_columns(row, task)
-    return values
-
-
-def _recognition_columns(row: ImageRow, task: str) -> dict[str, Any]:
-    answer = row.recognition[task]
-    if answer.classes:
-        return {f"{task}_{name}": value for name, value in answer.classes.items()}
-    return {f"{task}_mean_iou_{version}": f"{mean_iou(matrix):.6f}" for version, matrix in answer.confusion.items()}
-
-
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def _label(version: str) -> str:
-    return "input (degraded)" if version == "degraded" else version.replace("_", " ")
 
 
 def _metric(metrics: Mapping[str, ImageMetric], name: str) -> ImageMetric:

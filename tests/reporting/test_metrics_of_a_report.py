@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -154,6 +156,24 @@ def test_stability_over_the_test_images(tmp_path: Path, caplog: pytest.LogCaptur
     assert line.split()[3:] == [f"{value:.4f}" for value in expected.values()]
 
 
+def test_stability_of_every_method_and_metric_against_numpy(tmp_path: Path) -> None:
+    baselines = {"half": lambda image: image / 2, "constant": lambda image: torch.full((1, 36, 32), 0.5)}
+    items = make_items(1, 36, 32, factor=2)
+    report = EnhancementReport(tmp_path, baselines=baselines, stability=True, panel_rows=0)
+    evaluate(report, items, nn.Upsample(scale_factor=2))
+    rows, summary = read(tmp_path)
+    figures = (np.mean, np.var, np.std, np.min, np.max, np.ptp)
+    assert list(summary["stability"]) == ["degraded", "half", "constant", "enhanced"]
+    for version, each in summary["stability"].items():
+        assert list(each) == ["psnr", "ssim", "psnr_region", "ssim_region"]
+        for metric, found in each.items():
+            name = metric.removesuffix("_region")
+            values = np.array([float(row[f"{name}_{version}{metric[len(name):]}"]) for row in rows])
+            assert list(found.values()) == pytest.approx([figure(values) for figure in figures], rel=1e-4, abs=1e-6)
+        # Of a population: that of a sample would be a quarter larger with five images.
+        assert each["psnr"]["variance"] < 0.9 * np.var([float(row[f"psnr_{version}"]) for row in rows], ddof=1)
+
+
 def test_stability_of_equal_images_gives_valid_json(tmp_path: Path) -> None:
     items = [item | {"image": item["label"]} for item in make_items(1, 37, 31, count=2)]
     evaluate(EnhancementReport(tmp_path, stability=True, panel_rows=0), items, nn.Identity())
@@ -207,3 +227,22 @@ def test_a_baseline_of_another_size_is_named(tmp_path: Path) -> None:
 def test_bad_metrics(tmp_path: Path, metrics: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         EnhancementReport(tmp_path, metrics=metrics)
+
+
+def test_means_of_each_group(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A patient with one image counts as much in the table as one with two."""
+    items = make_items(1, 37, 31)
+    with caplog.at_level("INFO"):
+        evaluate(EnhancementReport(tmp_path, by_group=True, panel_rows=0), items)
+    rows, summary = read(tmp_path)
+    assert list(summary["by_group"]) == ["patient 0", "patient 1", "patient 2"]
+    for group, found in summary["by_group"].items():
+        own = [row for row in rows if row["group"] == group]
+        assert found["number_of_images"] == len(own)
+        for version, values in found["image_quality"].items():
+            for metric, value in values.items():
+                name = metric.removesuffix("_region")
+                column = f"{name}_{version}" + metric[len(name):]
+                assert value == pytest.approx(np.mean([float(row[column]) for row in own]), abs=1e-6)
+    value = summary["by_group"]["patient 2"]["image_quality"]["enhanced"]["psnr"]
+    assert re.search(rf"patient 2: PSNR \[dB\] +1 .* {value:.2f}\n", caplog.text)

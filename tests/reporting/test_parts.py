@@ -1,4 +1,4 @@
-"""Baselines, files, tables and the gathering of rows, each by itself."""
+"""Files, tables and the gathering of rows, each by itself."""
 
 from __future__ import annotations
 
@@ -13,32 +13,8 @@ from torch import multiprocessing
 from shared import distributed
 from shared.errors import InputError
 from shared.files import write_atomically
-from shared.metrics import psnr
-from shared.reporting import ImageRow, Recognition, non_local_means, per_image_csv, summarise, text_table
+from shared.reporting import ImageRow, Recognition, summarise, text_table
 from shared.reporting.rows import gather
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_non_local_means_denoises(channels: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    clean = torch.full((channels, 61, 47), 0.3)
-    clean[:, 20:40, 10:30] = 0.7
-    noisy = (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
-    kept = noisy.clone()
-    denoised = non_local_means(noisy, sigma=0.1)
-    assert denoised.shape == clean.shape
-    assert denoised.dtype == torch.float32
-    assert psnr(denoised, clean) > psnr(noisy, clean) + 6
-    assert torch.equal(noisy, kept)
-    assert torch.equal(non_local_means(noisy.numpy(), 0.1), denoised)
-    # Told a much lower noise level it does next to nothing.
-    assert psnr(non_local_means(noisy, sigma=0.01), clean) < psnr(noisy, clean) + 1
-
-
-@pytest.mark.parametrize("sigma", [0, -0.1, float("nan")])
-def test_non_local_means_needs_a_noise_level(sigma: float) -> None:
-    with pytest.raises(InputError, match="sigma of non_local_means must be > 0"):
-        non_local_means(torch.zeros(1, 16, 16), sigma)
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,24 +43,6 @@ def row(identity: str, value: float = 30.0, **recognition: Recognition) -> Image
 def test_an_empty_test_set_is_an_error() -> None:
     with pytest.raises(InputError, match="holds no image"):
         summarise([])
-
-
-def test_rows_with_and_without_recognition_share_a_table() -> None:
-    answer = Recognition("diagnosis", {"clean": np.eye(2, dtype=np.int64)}, {"target": 0, "clean": 1})
-    text = per_image_csv([row("a, b"), row("c", vr=answer)])
-    assert text.splitlines() == [
-        "id,group,psnr_degraded,psnr_enhanced,vr_target,vr_clean",
-        '"a, b",g,30.000000,31.000000,,',
-        "c,g,30.000000,31.000000,0,1",
-    ]
-    assert summarise([row("a"), row("c", vr=answer)])["recognition"]["vr"]["number_of_images"] == 1
-
-
-def test_names_are_no_formulas_and_numbers_keep_their_minus() -> None:
-    text = per_image_csv([row("=1+1", -3.0), row("a\rb"), row("'a")])
-    assert text.split("\n")[1:] == [
-        "'=1+1,g,-3.000000,-2.000000", '"a\rb",g,30.000000,31.000000', "'a,g,30.000000,31.000000", ""
-    ]
 
 
 def test_tables_of_text() -> None:

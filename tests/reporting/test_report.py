@@ -150,7 +150,7 @@ def test_the_closing_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     enhanced = summary["image_quality"]["enhanced"]
     for metric, digits in (("psnr", 2), ("ssim", 4), ("psnr_region", 2), ("ssim_region", 4)):
         assert f"{enhanced[metric]:.{digits}f}" in lines["enhanced"]
-    assert {"input (degraded)", "non local means", "diagnosis: accuracy", "diagnosis: balanced accuracy"} <= set(lines)
+    assert {"input (degraded)", "NLM", "diagnosis: accuracy", "diagnosis: balanced accuracy"} <= set(lines)
     assert f"{summary['recognition']['lesion']['enhanced']['mean_iou']:.4f}" in lines["lesion: mean IoU"]
     assert lines["diagnosis: accuracy"].endswith("0.4000")
     assert "5 images of 3 groups" in text
