@@ -9,7 +9,8 @@ for: ``"train.json#network_def#in_channels": 3`` sets a key, ``"+train.json#orig
 - A value ``"%id"`` is replaced by what lies at that id, a block without its ``_desc_``: ``"%data"`` by a fact,
   ``"%train.json#network_def"`` by a part of another file, ``"%requirements#monai"`` by a version in requirements.txt.
 - A block with ``"_like_": "%id"`` begins as the block at that id; its own keys replace or join those.
-- Entries of the lists in ``LISTS`` have names, under which later files find them.
+- Entries of the lists in ``LISTS`` have names, under which later files find them. One that a later file sets to null is
+  left out.
 - A key that is not there is an error, but in what a ``+`` adds: a misspelt one would be a key that nobody reads.
 """
 
@@ -209,7 +210,7 @@ def _composed(value: Any, content: Mapping[str, Any], name: str, trail: tuple[st
                 raise InputError(f"{name}: _like_: expected '%' and the id of a block, found {like!r}")
             value = {**block, **own}
         parts = {key: _composed(each, content, name, trail) for key, each in value.items()}
-        return {key: list(each.values()) if key in LISTS and isinstance(each, dict) else each
+        return {key: [e for e in each.values() if e is not None] if key in LISTS and isinstance(each, dict) else each
                 for key, each in parts.items()}
     if isinstance(value, list):
         return [_composed(each, content, name, trail) for each in value]

@@ -23,6 +23,7 @@ from shared.bundle.running import Running, find_running
 from shared.bundle.settings import SETTINGS
 from shared.degradations import BicubicDownsample
 from shared.errors import InputError, did_you_mean, nearest, show_errors_last
+from shared.networks.discriminator import SMALLEST
 
 WITHOUT_VALIDATION = ("pretraining", "evaluating")
 """Runs of the bundles that do not come to a validation."""
@@ -54,6 +55,7 @@ def check_configuration(save_as: str | None = None) -> None:
     if running.workflow.run_id not in WITHOUT_VALIDATION:
         check_validation(parser)
     check_enlargement(parser)
+    check_discriminator(parser)
     if save_as is not None:
         provenance.write_json(resolved(parser), save_as)
 
@@ -81,6 +83,9 @@ def check_settings(parser: ConfigParser) -> None:
     for key in parser.get():
         if key in SETTINGS:
             SETTINGS[key].check(key, parser.get_parsed_content(key))
+    if "sigma" in parser.get() and "test_sigma" not in parser.get():
+        # One strength serves training, test and the methods that are told it.
+        SETTINGS["test_sigma"].check("sigma", parser.get_parsed_content("sigma"))
 
 
 def check_strategy(parser: ConfigParser) -> None:
@@ -128,6 +133,19 @@ def check_enlargement(parser: ConfigParser) -> None:
     for key in ("image_size", "crop_size", "patch_size"):
         if key in content and parser.get_parsed_content(key) % factor:
             raise InputError(f"{key}: expected a multiple of {factor}, found {parser.get_parsed_content(key)}")
+
+
+def check_discriminator(parser: ConfigParser) -> None:
+    """Check that the discriminator can look at the crops; it plays when much of the run is over.
+
+    Raises:
+        InputError: ``crop_size`` is smaller than what it takes.
+    """
+    if {"adversarial_epochs", "crop_size"} <= parser.get().keys() and parser.get_parsed_content("adversarial_epochs"):
+        size = parser.get_parsed_content("crop_size")
+        if size < SMALLEST:
+            raise InputError(f"crop_size: expected at least {SMALLEST}, which a discriminator needs "
+                             f"(--adversarial_epochs 0 does without), found {size}")
 
 
 def resolved(parser: ConfigParser) -> dict[str, Any]:

@@ -54,6 +54,27 @@ class Number:
 
 
 @dataclass(frozen=True)
+class NumberOrRange:
+    """A number, or a pair of them, from the lower to the higher.
+
+    Attributes:
+        number: what each of them may be.
+    """
+
+    number: Number
+
+    def check(self, key: str, value: Any) -> None:
+        """Raise an InputError naming the key unless the value is allowed."""
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            self.number.check(key, value)
+            return
+        for each in value:
+            self.number.check(key, each)
+        if len(value) != 2 or value[0] > value[1]:
+            raise InputError(f"{key}: expected {self.number}, or a pair [low, high] of them, found {value!r}")
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of some words or numbers.
 
@@ -92,7 +113,7 @@ class File:
             raise InputError(f"{key}: expected an existing file, found {value!r}")
 
 
-SETTINGS: dict[str, Number | Choice | Flag | File] = {
+SETTINGS: dict[str, Number | NumberOrRange | Choice | Flag | File] = {
     "seed": Number(0, 2**32 - 1, whole=True),
     "strategy": Choice([*RULES, "none"]),
     "auxiliary": Choice(["diagnosis", "segmentation", "both", "none"]),
@@ -100,7 +121,8 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "weight": Number(0),
     "profile": Choice(["cpu", "full"]),
     "backbone": Choice(["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]),
-    "sigma": Number(0),
+    "sigma": NumberOrRange(Number(0)),
+    "test_sigma": Number(0),
     "sigma_min": Number(0),
     "sigma_max": Number(0),
     "scale": Choice([2, 4]),
@@ -114,6 +136,9 @@ SETTINGS: dict[str, Number | Choice | Flag | File] = {
     "batch_size": Number(1, whole=True),
     "max_epochs": Number(1, whole=True),
     "pretrain_epochs": Number(1, whole=True),
+    "adversarial_epochs": Number(0, whole=True),
+    "perceptual": Choice(["none", "vgg19", "recognition"]),
+    "test_fraction": Number(0, 1, open_low=True, open_high=True),
     "warmup": Number(0, 1, open_high=True),
     "learning_rate": Number(0, open_low=True),
     "pretrain_learning_rate": Number(0, open_low=True),

@@ -2,6 +2,7 @@
 
 from shared.handlers.adversarial import AdversarialHandler
 from shared.handlers.batch_statistics import RenewBatchStatistics
+from shared.handlers.clip_gradients import ClipGradients
 from shared.handlers.companion import Companion
 from shared.handlers.companion_handler import CompanionHandler
 from shared.handlers.defined_elsewhere import defined_elsewhere
@@ -19,6 +20,7 @@ from shared.handlers.whole_batch import WholeBatch
 
 __all__ = [
     "AdversarialHandler",
+    "ClipGradients",
     "Companion",
     "CompanionHandler",
     "EpochLog",

@@ -29,8 +29,8 @@ class WeightedTerms(nn.Module):
         values: last value of each term by name, without its weight and its graph, on its device.
 
     Raises:
-        InputError: when the names differ (a weight of 0 needs no term), a weight is negative or not finite, all terms are left out, or (in a call)
-            prediction and target differ in shape.
+        InputError: when the names differ (a weight of 0 needs no term), a weight is negative or not finite, all terms
+            are left out, or (in a call) prediction and target differ in shape.
     """
 
     def __init__(self, terms: Mapping[str, nn.Module | None], weights: Mapping[str, float]) -> None:

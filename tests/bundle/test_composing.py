@@ -124,7 +124,7 @@ def test_command_refuses_other_names_and_wrong_facts(command, tmp_path, capsys):
         (tmp_path / "gradprom_zebu" / "configs" / "evaluate.json").write_text("{}")
         assert command(words) == 1
         said = capsys.readouterr().err
-        assert "gradprom_camus/facts.json: recipes: expected some of by_machine, cascade" in said
+        assert "gradprom_camus/facts.json: recipes: expected some of adversarial, by_machine, cascade" in said
         assert "found 'noize'; did you mean 'noise'?" in said
         assert ("gradprom_zebu/configs/evaluate.json: line 1" in said) == (words == ["--check"]), "others go on"
     assert (tmp_path / "gradprom_zebu" / "configs" / "train.json").is_file()
@@ -202,6 +202,11 @@ def test_entries_of_lists_have_names(toy):
     recipe = {"train.json": {"handlers": {"first": {"k": 1}, "last": {"k": 3}}, "other": {"first": {"k": 1}}}}
     more = {"+train.json#handlers": {"first": "...", "second": {"k": 2}}, "train.json#handlers#last#k": 4}
     assert toy(recipe, more) == {"handlers": [{"k": 1}, {"k": 2}, {"k": 4}], "other": {"first": {"k": 1}}}
+
+
+def test_entry_of_a_list_can_be_left_out(toy):
+    recipe = {"train.json": {"handlers": {"first": {"k": 1}, "last": {"k": None}}, "value": None}}
+    assert toy(recipe, {"train.json#handlers#first": None}) == {"handlers": [{"k": None}], "value": None}
 
 
 @pytest.mark.parametrize(("facts", "message"), [

@@ -8,8 +8,10 @@ from shared import bundle_root
 from shared.bundle.configuration import (
     INJECTED,
     check_configuration,
+    check_discriminator,
     check_enlargement,
     check_keys,
+    check_settings,
     check_validation,
     resolved,
 )
@@ -109,6 +111,19 @@ def test_network_enlarges_by_what_the_degradations_shrink(content, message):
     else:
         with pytest.raises(InputError, match=message):
             check_enlargement(parser)
+
+
+def test_a_range_of_noise_needs_a_strength_for_the_test():
+    check_settings(ConfigParser({"sigma": [0.0, 0.1], "test_sigma": 0.05}))
+    with pytest.raises(InputError, match=r"sigma: expected a number >= 0, found \[0.0, 0.1\]"):
+        check_settings(ConfigParser({"sigma": [0.0, 0.1]}))
+
+
+def test_crops_are_large_enough_for_a_discriminator_before_anything_begins():
+    check_discriminator(ConfigParser({"adversarial_epochs": 0, "crop_size": 16}))
+    check_discriminator(ConfigParser({"adversarial_epochs": 1, "crop_size": 32}))
+    with pytest.raises(InputError, match="crop_size: expected at least 32, .*, found 28"):
+        check_discriminator(ConfigParser({"adversarial_epochs": 1, "crop_size": 28}))
 
 
 def test_resolved_keeps_components_as_they_are():
