@@ -38,6 +38,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder of a data set (once for each; NAME= may be left out where all runs read one data set); else "
         "$MONAI_DATA_DIRECTORY/NAME, else phantom data",
     )
+    parser.add_argument(
+        "--vgg19_weights", metavar="FILE",
+        help="torchvision's state dict of VGG19, for perceptual losses; without it there are none",
+    )
     parser.add_argument("--repeats", type=int, metavar="N", help="seeds 0 … N-1 (default: 3; 1 for profile smoke)")
     parser.add_argument("--out", default="results", metavar="FOLDER", help="where everything goes (default: results)")
     profiles = papers.profiles()
@@ -74,6 +78,19 @@ def folders(given: Sequence[str], data: Iterable[str]) -> dict[str, str]:
             raise InputError(f"--dataset_dir {text}: found no folder {folder}, expected that of data set {name!r}")
         found[name] = str(Path(folder).expanduser().resolve())
     return found
+
+
+def file(given: str | None) -> str | None:
+    """Return the whole path of VGG19's weights.
+
+    Raises:
+        InputError: when there is no such file.
+    """
+    if given is None:
+        return None
+    if not Path(given).expanduser().is_file():
+        raise InputError(f"--vgg19_weights: expected an existing file, found {given!r}")
+    return str(Path(given).expanduser().resolve())
 
 
 def list_all() -> None:
@@ -125,8 +142,9 @@ def reproduce(options: argparse.Namespace) -> int:
     """Do what the options ask for; return the exit code."""
     tables, figures = papers.select(options.names)
     profile = papers.profiles()[options.profile]
-    session = Session(Runner(options.out), profile, range(options.repeats), tables, figures)
-    session.runner.dataset_dirs.update(folders(options.dataset_dir, [data_of(job.run) for job in session.jobs()]))
+    runner = Runner(options.out, vgg19_weights=file(options.vgg19_weights))
+    session = Session(runner, profile, range(options.repeats), tables, figures)
+    runner.dataset_dirs.update(folders(options.dataset_dir, [data_of(job.run) for job in session.jobs()]))
     if options.dry_run:
         show(session)
         return 0

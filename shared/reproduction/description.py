@@ -77,10 +77,10 @@ class Run:
         """Return a copy with further overrides."""
         return replace(self, overrides={**self.overrides, **overrides})
 
-    def evaluated(self, **overrides: Any) -> Run:
-        """Return the run that tests this one's weights with further overrides, on other data for example."""
+    def evaluated(self, *overlays: str, **overrides: Any) -> Run:
+        """Return the run that tests this one's weights with further overlays and overrides, on other data say."""
         settings = {**self.overrides, **overrides}
-        return Run(self.bundle, settings, self.overlays, "evaluation", self, (), (), self.timeless)
+        return Run(self.bundle, settings, (*self.overlays, *overlays), "evaluation", self, (), (), self.timeless)
 
     def under(self, profile: Profile) -> Run:
         """Return the run as a profile runs it.
@@ -91,7 +91,7 @@ class Run:
         return replace(
             self,
             # What the profile says about sizes comes last: a table asks for the paper's backbone, for example.
-            overrides={**self.overrides, **profile.sizes(self.bundle)},
+            overrides={**profile.shorten(self.overrides), **profile.sizes(self.bundle)},
             overlays=(*self.overlays, *profile.overlays),
             trained=None if self.trained is None else self.trained.under(profile),
         )
@@ -117,7 +117,8 @@ class Cell:
         column: the column's label, for example "σ = 0.1".
         run: what is measured.
         version: which images are measured, "enhanced", "degraded", or a baseline such as "non_local_means".
-        metrics: what is shown: "psnr", "ssim" (also "psnr_region"), and "accuracy" or "mean_iou" of ``task``.
+        metrics: what is shown: "psnr", "ssim" (also "psnr_region"), how much they vary over the images ("psnr_std",
+            "psnr_variance", "psnr_minimum", "psnr_maximum", "psnr_range"), and "accuracy" or "mean_iou" of ``task``.
         task: the recognition task behind the last metric, "diagnosis" or "segmentation"; None without one.
         compare_with: rows of the same column that this cell is tested against, pair by pair of images.
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from shared.errors import InputError
-from shared.files import short_path
+from shared.files import read_json, short_path, write_atomically
 from shared.reproduction.description import Table
 from shared.reproduction.layout import (
     NOT_RUN,
@@ -60,12 +61,12 @@ class Section:
     phantom: bool = False
 
 
-def page(title: str, sections: Sequence[Section], run_info: Mapping[str, str]) -> str:
+def page(title: str, sections: Sequence[Section | Mapping[str, Any]], run_info: Mapping[str, str]) -> str:
     """Return the report as one HTML document.
 
     Args:
         title: of the page.
-        sections: in reading order.
+        sections: in reading order, prepared (:func:`prepared`, :func:`read`) or not.
         run_info: what stands in the head, for example {"Device": "cpu", "Seeds": "0, 1, 2", "Date": ...}.
 
     Returns:
@@ -75,13 +76,54 @@ def page(title: str, sections: Sequence[Section], run_info: Mapping[str, str]) -
     Raises:
         InputError: when a picture cannot be read, or two cells that are to be compared tested different images.
     """
-    shown = [_section(number, section) for number, section in enumerate(sections, start=1)]
+    shown = [prepared(section) if isinstance(section, Section) else section for section in sections]
     return _template().render(
         title=title,
         run_info=dict(run_info),
-        sections=shown,
+        sections=[{**section, "anchor": f"part-{number}"} for number, section in enumerate(shown, start=1)],
         phantom=PHANTOM if any(section["phantom"] for section in shown) else None,
     )
+
+
+def prepared(section: Section) -> dict[str, Any]:
+    """Return all that a page shows of a section, pictures included.
+
+    Raises:
+        InputError: as :func:`page`.
+    """
+    table = section.table
+    found = comparisons(table, section.results) if table else []
+    return {
+        "title": section.title,
+        "text": list(section.text),
+        "phantom": section.phantom or is_phantom(section.results),
+        "grids": value_grids(table, section.results) if table else [],
+        "comparisons": [_compared(table, metric, group) for metric, group in by_metric(found)] if table else [],
+        "significance": table is not None and table.significance,
+        "notes": footnotes(table, section.results, found) if table else [],
+        "done": _done(table, section.results) if table and table.cells else None,
+        "pictures": [{"title": picture.title, "source": _embedded(picture.path)} for picture in section.pictures],
+        "not_run": NOT_RUN,
+        "run_info": None,
+    }
+
+
+def write(path: Path, section: Mapping[str, Any], run_info: Mapping[str, str]) -> None:
+    """Write a prepared section as JSON, so that the pages of later commands show it again, with the head of its own."""
+    content = {**section, "run_info": dict(run_info)}
+    write_atomically(path, json.dumps(content, default=asdict, ensure_ascii=False).encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a section that an earlier command wrote.
+
+    Raises:
+        InputError: when the file is damaged, or of a version that showed other things.
+    """
+    content = read_json(path, "a section of a report")
+    if content.keys() != prepared(Section("")).keys():
+        raise InputError(f"{short_path(path)}: expected a section of a report as this version writes it; delete it")
+    return content
 
 
 def panels(table: Table, results: Results) -> list[Picture]:
@@ -94,24 +136,6 @@ def panels(table: Table, results: Results) -> list[Picture]:
             if path.is_file():
                 found.setdefault(path, Picture(f"{cell.row}, {cell.column}, seed {result.seeds[0]}", path))
     return list(found.values())
-
-
-def _section(number: int, section: Section) -> dict[str, Any]:
-    table = section.table
-    found = comparisons(table, section.results) if table else []
-    return {
-        "anchor": f"part-{number}",
-        "title": section.title,
-        "text": list(section.text),
-        "phantom": section.phantom or is_phantom(section.results),
-        "grids": value_grids(table, section.results) if table else [],
-        "comparisons": [_compared(table, metric, group) for metric, group in by_metric(found)] if table else [],
-        "significance": table is not None and table.significance,
-        "notes": footnotes(table, section.results, found) if table else [],
-        "done": _done(table, section.results) if table else None,
-        "pictures": [{"title": picture.title, "source": _embedded(picture.path)} for picture in section.pictures],
-        "not_run": NOT_RUN,
-    }
 
 
 def _done(table: Table, results: Results) -> str:

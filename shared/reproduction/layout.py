@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.reporting.tables import HEADINGS
+from shared.reporting.headings import HEADINGS
 from shared.reproduction.description import Cell, Table
 from shared.reproduction.printed import PrintedNumber, PrintedTable
-from shared.reproduction.results import SET_LEVEL, CellResult
+from shared.reproduction.results import SET_LEVEL, CellResult, is_set_level
 from shared.reproduction.statistics import MIN_GROUPS, Comparison, adjusted, compare
 
 Results = Mapping[Cell, CellResult | None]
 PHANTOM = "Phantom data: these numbers show that the software runs. They are no result and say nothing about a method."
 NOT_RUN, NOT_MEASURED, FROM_PAPER = "not run", "–", "from the paper, not run here"
+ALONE = "paper alone"
 
 
 @dataclass(frozen=True)
@@ -66,29 +67,52 @@ def metrics_of(table: Table, results: Results, column: str) -> list[str]:
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
+def columns_of(table: Table) -> list[str]:
+    """Return the labels of a table's columns, those that the paper alone has last."""
+    return list(dict.fromkeys([*table.columns, *_printed(table).columns]))
+
+
 def value_grids(table: Table, results: Results) -> list[Grid]:
-    """Return one grid for each column label: rows with our values, the paper's beside them, and the repeats."""
+    """Return one grid for each column label: rows with our values, the paper's beside them, and the repeats.
+
+    What the paper alone has, such as the opinion of people, has no column of ours.
+    """
     grids, printed = [], _printed(table)
-    for column in table.columns:
-        metrics = metrics_of(table, results, column)
+    for column in columns_of(table):
         cells = {cell.row: cell for cell in table.cells if cell.column == column}
-        in_paper = {metric for row in printed.rows for metric in row.values.get(column, {})}
-        header = [""]
-        for metric in metrics:
-            header += [HEADINGS.get(metric, metric), *(["paper"] if metric in in_paper else [])]
+        places = _places(table, results, column)
         lines = []
-        for row in dict.fromkeys([*table.rows, *(row.row for row in printed.rows if column in row.values)]):
+        for row in dict.fromkeys([*cells, *(row.row for row in printed.rows if column in row.values)]):
             cell = cells.get(row)
             line = [row]
-            for metric in metrics:
-                line.append(_ours(cell, results, metric) if row in table.rows else "")
-                if metric in in_paper:
+            for metric, paper in places:
+                if paper:
                     line.append(_number(printed.number(row, column, metric)))
+                else:
+                    line.append(_ours(cell, results, metric) if cell else "")
             result = results.get(cell) if cell else None
-            repeats = str(len(result.seeds)) if result else "0"
-            lines.append((*line, repeats if row in table.rows else FROM_PAPER))
-        grids.append(Grid(column, (*header, "repeats"), tuple(lines)))
+            lines.append((*line, str(len(result.seeds) if result else 0) if cell else FROM_PAPER))
+        header = [_heading(metric, paper, places) for metric, paper in places]
+        grids.append(Grid(column, ("", *header, "repeats"), tuple(lines)))
     return grids
+
+
+def _places(table: Table, results: Results, column: str) -> list[tuple[str, bool]]:
+    """Return what the columns of a grid hold: a metric each, and whether it is the paper's value or ours."""
+    of_paper = {metric for row in _printed(table).rows for metric in row.values.get(column, {})}
+    of_ours = {metric for cell in table.cells if cell.column == column for metric in cell.metrics}
+    places = []
+    for metric in metrics_of(table, results, column):
+        places += [(metric, False)] if metric in of_ours or metric not in of_paper else []
+        places += [(metric, True)] if metric in of_paper else []
+    return places
+
+
+def _heading(metric: str, paper: bool, places: Sequence[tuple[str, bool]]) -> str:
+    heading = HEADINGS.get(metric, metric)
+    if not paper:
+        return heading
+    return "paper" if (metric, False) in places else f"{heading}, {ALONE}"
 
 
 def comparisons(table: Table, results: Results) -> list[Comparison]:
@@ -107,7 +131,7 @@ def comparisons(table: Table, results: Results) -> list[Comparison]:
             control = by_place[row, cell.column]
             ours, other = results.get(cell), results.get(control)
             for metric in cell.metrics:
-                if metric not in control.metrics or any(metric in names for names in SET_LEVEL.values()):
+                if metric not in control.metrics or is_set_level(metric):
                     continue
                 if ours is None or other is None:
                     found.append(Comparison(cell, control, metric, note=NOT_RUN))
@@ -217,11 +241,7 @@ def _beside(metric: str, cell: Cell) -> bool:
 
 def _number(number: PrintedNumber | None) -> str:
     """Return a number of the paper in its own digits."""
-    if number is None:
-        return NOT_MEASURED
-    if number.std is None:
-        return f"{number.mean:.3f}"
-    return f"{number.mean:.3f} ± {number.std:.{2 if number.mean > 1 else 3}f}"
+    return NOT_MEASURED if number is None else number.text
 
 
 def _printed(table: Table) -> PrintedTable:

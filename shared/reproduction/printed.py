@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True)
 class PrintedNumber:
-    """A printed mean, and its standard deviation where the paper gives one."""
+    """A printed mean, and its standard deviation where the paper gives one; ``text`` has the paper's own digits."""
 
     mean: float
     std: float | None = None
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,15 @@ def read_printed(file: Path) -> dict[str, PrintedTable]:
     """Return the tables of a paper by name, as they lie in its ``numbers.json``.
 
     The file holds ``{"tables": {name: {"rows": [row, …]}}, "notes": [contradiction, …]}``; a row is a
-    :class:`PrintedRow` whose numbers are pairs [mean, standard deviation or null].
+    :class:`PrintedRow` whose numbers are pairs [mean, standard deviation or null]. They are shown with the digits that
+    they have in the file: 0.870 is not 0.87.
     """
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = json.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
     notes = [
-        Contradiction(note["id"], tuple(note["tables"]), note["text"], tuple(note["numbers"]))
+        Contradiction(
+            note["id"], tuple(note["tables"]), note["text"],
+            tuple({**number, "value": float(number["value"])} for number in note["numbers"]),
+        )
         for note in content["notes"]
     ]
     return {
@@ -107,6 +113,12 @@ def read_printed(file: Path) -> dict[str, PrintedTable]:
 
 def _values(values: Mapping[str, Mapping[str, list[Any]]]) -> dict[str, dict[str, PrintedNumber]]:
     return {
-        column: {metric: PrintedNumber(float(mean), std) for metric, (mean, std) in numbers.items()}
+        column: {metric: _number(mean, std) for metric, (mean, std) in numbers.items()}
         for column, numbers in values.items()
     }
+
+
+def _number(mean: Decimal | int, std: Decimal | None) -> PrintedNumber:
+    if std is None:
+        return PrintedNumber(float(mean), None, str(mean))
+    return PrintedNumber(float(mean), float(std), f"{mean} ± {std}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ class Profile:
         meaning: one line.
         overlays: files of ``shared/configs``, listed last.
         overrides: head keys for every bundle.
+        shortened: what share of a number that a run gives remains, by head key; rounded up.
         of_bundle: head keys for single bundles. A profile that names bundles here knows no others.
     """
 
@@ -25,7 +27,15 @@ class Profile:
     meaning: str
     overlays: tuple[str, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    shortened: Mapping[str, float] = field(default_factory=dict)
     of_bundle: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def shorten(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the head keys that a run gives, those of its length shortened."""
+        return {
+            key: math.ceil(value * self.shortened[key]) if key in self.shortened else value
+            for key, value in given.items()
+        }
 
     def sizes(self, bundle: str) -> dict[str, Any]:
         """Return the head keys for a bundle.
@@ -46,6 +56,7 @@ PROFILES = {
         "smoke", "shows that everything runs, in minutes, with ResNet-10 in place of every backbone; never a result",
         overlays=("smoke.json", "smoke_reproduction.json"),
         overrides={"backbone": "resnet10"},
+        shortened={"max_epochs": 0.005, "adversarial_epochs": 0.005},
     ),
 }
 """Profiles for every bundle."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from shared.errors import InputError
-from shared.files import short_path, unescape_cell
+from shared.files import short_path
+from shared.reporting.headings import FIGURES
+from shared.reporting.per_image import numbers_of, quality_column, read_per_image
+from shared.reporting.summary import figures_of
 from shared.reproduction.description import Cell
 
 SET_LEVEL = {"accuracy": ("balanced_accuracy",)}
@@ -30,7 +34,7 @@ class CellResult:
         groups: image id -> patient or lesion.
         values: metric -> the test set's value for each seed: mean PSNR and SSIM (infinite where an image equals the
             clean one), accuracy, mean IoU from summed confusion matrices; also `balanced_accuracy` and
-            `majority_baseline` of a diagnosis.
+            `majority_baseline` of a diagnosis, and figures over the images such as `psnr_std`.
         phantom: whether any of the runs saw phantom data, which are no result.
         hashes: SHA-256 of each run's weights.
         trained: identity of the run that trained these weights, for each seed.
@@ -142,14 +146,22 @@ def _load_seed(cell: Cell, folder: Path) -> _Seed:
     record = _read_json(folder / "run.json", ("identity", "seed", "phantom", "weights_sha256"))
     summary = _read_json(folder / "eval/summary.json", ("number_of_images", "image_quality", "recognition"))
     path = folder / "eval/per_image.csv"
-    rows = _read_rows(path)
+    rows = read_per_image(path)
     if len(rows) != summary["number_of_images"]:
         raise InputError(
             f"{_name(path)}: found {len(rows)} images, expected {summary['number_of_images']} as in summary.json"
         )
-    per_image = {metric: _column_of(cell, metric, rows, path) for metric in cell.metrics if not _set_level(metric)}
+    values = _values(cell, summary, folder / "eval/summary.json")
+    per_image = {}
+    for metric in cell.metrics:
+        if metric in FIGURES:
+            measured, figure = FIGURES[metric]
+            found = _values_by_image(cell, measured, rows, path)
+            values[metric] = figures_of(np.array(list(found.values())))[figure]
+        elif not is_set_level(metric):
+            per_image[metric] = _values_by_image(cell, metric, rows, path)
     groups = {row["id"]: row["group"] for row in rows}
-    return _Seed(record, per_image, groups, _values(cell, summary, folder / "eval/summary.json"), folder)
+    return _Seed(record, per_image, groups, values, folder)
 
 
 def _read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -165,51 +177,18 @@ def _read_json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     return dict(content)
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except OSError as err:
-        raise InputError(f"{_name(path)} cannot be read: {err.strerror or err}; expected a finished run") from err
-    except (csv.Error, UnicodeDecodeError) as err:
-        raise InputError(f"{_name(path)}: found no CSV ({err}), expected one line for each test image") from err
-    if not rows or not {"id", "group"} <= rows[0].keys():
-        raise InputError(f"{_name(path)}: expected a line for each test image with its id and group, found none")
-    for line, row in enumerate(rows, start=2):
-        # A line that is too short or too long has None among its values or keys.
-        if None in row or None in row.values():
-            raise InputError(f"{_name(path)}, line {line}: found another number of values than columns")
-        row.update({name: unescape_cell(row[name]) for name in ("id", "group")})
-    if len({row["id"] for row in rows}) < len(rows):
-        raise InputError(f"{_name(path)}: found an image id twice, expected unique ids")
-    return rows
-
-
-def _column_of(cell: Cell, metric: str, rows: Sequence[Mapping[str, str]], path: Path) -> dict[str, float]:
+def _values_by_image(cell: Cell, metric: str, rows: Sequence[Mapping[str, str]], path: Path) -> dict[str, float]:
     task, version = cell.task, cell.version
-    stem = metric.removesuffix("_region")
     if metric == "accuracy":
         columns = [f"{task}_target", f"{task}_{version}"]
     elif metric == "mean_iou":
         columns = [f"{task}_mean_iou_{version}"]
     else:
-        columns = [f"{stem}_{version}{metric[len(stem):]}"]
-    if missing := [column for column in columns if column not in rows[0]]:
-        raise InputError(f"{_name(path)}: found no column {', '.join(missing)}, expected {metric} of {version} images")
-    values = {}
-    for row in rows:
-        cells = [row[column] for column in columns]
-        if all(cells):
-            try:
-                numbers = [float(value) for value in cells]
-            except ValueError as err:
-                raise InputError(f"{_name(path)}, image {row['id']!r}: found {cells}, expected numbers") from err
-            if any(math.isnan(number) for number in numbers):
-                raise InputError(f"{_name(path)}, image {row['id']!r}: found {cells}, expected numbers")
-            values[row["id"]] = float(numbers[0] == numbers[1]) if metric == "accuracy" else numbers[0]
-    if not values:
-        raise InputError(f"{_name(path)}: found no image with {metric} of {version} images, expected at least one")
-    return values
+        columns = [quality_column(metric, version)]
+    found = numbers_of(rows, columns, path, f"{metric} of {version} images")
+    if metric == "accuracy":
+        return {image: float(target == answer) for image, (target, answer) in found.items()}
+    return {image: number for image, (number,) in found.items()}
 
 
 def _values(cell: Cell, summary: Mapping[str, Any], path: Path) -> dict[str, float]:
@@ -217,6 +196,8 @@ def _values(cell: Cell, summary: Mapping[str, Any], path: Path) -> dict[str, flo
     known = {**summary["image_quality"].get(cell.version, {}), **recognition.get(cell.version, {})}
     values = {}
     for metric in cell.metrics:
+        if metric in FIGURES:
+            continue
         if metric not in known:
             raise InputError(f"{_name(path)}: found no {metric} of {cell.version} images, expected one")
         for name in (metric, *SET_LEVEL.get(metric, ())):
@@ -229,8 +210,9 @@ def _values(cell: Cell, summary: Mapping[str, Any], path: Path) -> dict[str, flo
     return values
 
 
-def _set_level(metric: str) -> bool:
-    return any(metric in names for names in SET_LEVEL.values())
+def is_set_level(metric: str) -> bool:
+    """Whether a metric has a value for a whole test set alone, as "balanced_accuracy" and "psnr_std" have."""
+    return metric in FIGURES or any(metric in names for names in SET_LEVEL.values())
 
 
 def _difference(found: Mapping[str, str], expected: Mapping[str, str]) -> str:

@@ -42,8 +42,11 @@ MADE_WITH = {
     "shared": ("by version {} of this package", "by an unknown version of this package"),
     "phantom_version": ("on version {} of the phantom data", "on other than phantom data"),
     "configuration": ("by configuration {}", "by an unknown configuration"),
+    "vgg19_weights": ("with VGG19's weights {}", "without VGG19's weights"),
 }
 """What the runs of one folder must have in common, and how a message says what it is and what it is without one."""
+PERCEPTUAL, VGG19_FILE = "perceptual", "train#loss#terms#perceptual#vgg19_weights"
+"""What the bundles call the kind of their perceptual loss, and the file that its kind "vgg19" takes."""
 
 
 class Runner:
@@ -57,11 +60,15 @@ class Runner:
         out: folder of the results.
         dataset_dirs: folders by data set; without one it is that below $MONAI_DATA_DIRECTORY, else a bundle's own
             default holds.
+        vgg19_weights: file of the perceptual loss of runs that ask for VGG19; without it they have none.
     """
 
-    def __init__(self, out: str | Path, dataset_dirs: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, out: str | Path, dataset_dirs: Mapping[str, str] | None = None, vgg19_weights: str | None = None
+    ) -> None:
         self.out = Path(out).expanduser().resolve()
         self.dataset_dirs = dict(dataset_dirs or {})
+        self.vgg19_weights = vgg19_weights
         self._digests: dict[tuple[str, ...], str] = {}
 
     def folder(self, run: Run, seed: int) -> Path:
@@ -86,8 +93,10 @@ class Runner:
 
     def overrides(self, run: Run, seed: int) -> dict[str, Any]:
         """Return what the command line of a run overrides, but for its folders."""
-        folder = self.dataset_dir(run)
-        return {**run.overrides, "seed": seed, **({"dataset_dir": folder} if folder else {})}
+        folder, settings = self.dataset_dir(run), {**run.overrides, "seed": seed}
+        if asks_for_vgg19(run):
+            settings |= {VGG19_FILE: self.vgg19_weights} if self.vgg19_weights else {PERCEPTUAL: "none"}
+        return settings | ({"dataset_dir": folder} if folder else {})
 
     def made_with(self, run: Run) -> dict[str, Any]:
         """Return what a run would be made with now, beside its settings: data, code, configuration.
@@ -103,6 +112,7 @@ class Runner:
             "shared": shared.__version__,
             "phantom_version": None if phantom is None else phantom.version,
             "configuration": self._digests[tuple(files)],
+            "vgg19_weights": self.vgg19_weights if asks_for_vgg19(run) else None,
         }
 
     def record(self, run: Run, seed: int) -> dict[str, Any] | None:
@@ -255,6 +265,11 @@ class Runner:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return command_line(run_id, files, overrides)
+
+
+def asks_for_vgg19(run: Run) -> bool:
+    """Whether a run has a perceptual loss by VGG19, once there are its weights."""
+    return run.overrides.get(PERCEPTUAL) == "vgg19"
 
 
 def weights_hash(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,7 +22,10 @@ from shared.reproduction.description import Cell, Figure, Run, Table
 from shared.reproduction.plan import Job, duration, jobs, stages
 from shared.reproduction.profiles import Profile
 from shared.reproduction.results import CellResult, check_hashes, load, weights_hashes
-from shared.reproduction.runs import Runner
+from shared.reproduction.runs import Runner, asks_for_vgg19
+
+KEPT = "sections"
+"""Folder of the sections that the next command's page shows again."""
 
 
 @dataclass
@@ -111,21 +115,36 @@ class Session:
         return load(cell, folders) if folders else None
 
     def write(self) -> list[Path]:
-        """Write tables as Markdown and CSV, figures as PNG, and all of them as one page; return the files."""
-        out, files, sections = self.runner.out, list[Path](), []
-        make_folder(out)
+        """Write tables as Markdown and CSV, figures as PNG, and all of them as one page; return the files.
+
+        The page goes on with what earlier commands left in the folder, of whatever paper.
+        """
+        out, files, sections = self.runner.out, list[Path](), dict[str, Mapping[str, Any]]()
+        make_folder(out / KEPT)
         about = self._about()
         for name, results in self.load().items():
             with self._told(name):
-                sections.append(self._table(name, results, about))
+                sections[name] = html.prepared(self._table(name, results, about))
                 files += [out / f"{name}.md", out / f"{name}.csv", out / f"{name}-comparisons.csv"]
         for name in self.figures:
             with self._told(name):
-                sections.append(self._figure(name))
+                sections[name] = html.prepared(self._figure(name))
                 files.append(out / f"{name}.png")
-        page = html.page("Reproduction: " + ", ".join([*self.tables, *self.figures]), sections, about)
+        for name, section in sections.items():
+            html.write(out / KEPT / f"{name}.json", section, about)
+        sections |= self._earlier(sections)
+        page = html.page("Reproduction: " + ", ".join(sections), list(sections.values()), about)
         write_atomically(out / "report.html", page.encode())
         return [*files, out / "report.html"]
+
+    def _earlier(self, written: Container[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the sections that earlier commands left, by name; a damaged file is told and left out."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for path in sorted((self.runner.out / KEPT).glob("*.json")):
+            if path.stem not in written:
+                with self._told(path.stem):
+                    found[path.stem] = html.read(path)
+        return found
 
     @contextlib.contextmanager
     def _told(self, name: str) -> Iterator[None]:
@@ -180,9 +199,16 @@ class Session:
             "Runs": f"{len(done)} of {len(records)} done, {duration(seconds)} of running time in all",
             "Device": ", ".join(sorted({record["device"] for record in done})),
             "Data": "; ".join(data) or "the bundles' defaults",
+            **self._about_loss(planned),
             "Versions": "; ".join(sorted(versions)),
             "Date": datetime.now(UTC).date().isoformat(),
         }
+
+    def _about_loss(self, planned: Sequence[Job]) -> dict[str, str]:
+        if not any(asks_for_vgg19(job.run) for job in planned):
+            return {}
+        file = self.runner.vgg19_weights
+        return {"Perceptual loss": f"VGG19, {file}" if file else "none, for want of --vgg19_weights"}
 
 
 def _settings(run: Run) -> str:

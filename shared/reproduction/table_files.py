@@ -13,6 +13,7 @@ from shared.reproduction.layout import (
     Grid,
     Results,
     by_metric,
+    columns_of,
     comparison_grid,
     comparisons,
     footnotes,
@@ -98,7 +99,7 @@ def comparisons_csv(table: Table, results: Results) -> str:
 def _value_lines(table: Table, results: Results) -> Iterator[dict[str, Any]]:
     cells = {(cell.row, cell.column): cell for cell in table.cells}
     others = [row.row for row in table.printed.rows] if table.printed else []
-    for column in table.columns:
+    for column in columns_of(table):
         for row in dict.fromkeys([*table.rows, *others]):
             cell = cells.get((row, column))
             result = results.get(cell) if cell else None

@@ -21,8 +21,8 @@ from shared.reproduction.description import Run
 
 ITERATIONS = 4
 """Of each engine; the first is not like the others and tells nothing about them."""
-AT_ONCE = {"val_interval": 1, "warmup": 0}
-"""Head keys that bring a validation and the strategy's full step into the first iterations, where a bundle has them."""
+AT_ONCE = {"val_interval": 1, "warmup": 0, "adversarial#after": "$0 if @adversarial_epochs else @max_epochs"}
+"""Keys that bring a validation and the full step, with strategy and discriminator, into the first iterations."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def measure(run: Run, overrides: Callable[[Run], Mapping[str, Any]]) -> Seconds:
 
     They are the bundle's own, with their handlers, data and files, as the run has them; the files go to a temporary
     folder. Building them and those few iterations are all that it takes. A warm-up without the strategy counts as if
-    the strategy were at work, and what an epoch without validation does at its end does not count.
+    the strategy were at work, and so do the epochs before a discriminator plays. What an epoch without validation does
+    at its end does not count.
 
     Args:
         run: of an evaluation, the run whose weights it takes is measured first.

@@ -17,6 +17,7 @@ from shared.errors import InputError, message_of
 from shared.files import read_json
 from shared.networks import weights
 from shared.recognition import RecognitionTask
+from shared.reporting.baselines import Baseline
 from shared.reporting.display import check_orientation
 from shared.reporting.images import enlarged, plain, spread
 
@@ -57,6 +58,7 @@ class TrainedRun:
         test_set: items of the test set, preprocessed when they are asked for.
         inferer: how the evaluation applied IP.
         orientation: how images lie on the screen, see :func:`shared.reporting.display.check_orientation`.
+        baselines: other methods of its report, by name.
         provenance: content of ``provenance.json``.
     """
 
@@ -66,6 +68,7 @@ class TrainedRun:
     test_set: Any
     inferer: Callable[[Tensor, nn.Module], Tensor]
     orientation: str
+    baselines: Mapping[str, Baseline]
     provenance: Mapping[str, Any]
 
     @property
@@ -122,7 +125,8 @@ def load(run_folder: str | Path, device: str | torch.device = "cpu") -> TrainedR
 
     Args:
         run_folder: holds ``models/{model.pt,provenance.json}``, ``recognition.pt`` beside them where the
-            configuration has recognition tasks, and ``eval/config.json``.
+            configuration has recognition tasks, and ``eval/config.json``. A folder without ``models/``, of an
+            evaluation, has them where its configuration says.
         device: where the networks go.
 
     Raises:
@@ -130,9 +134,12 @@ def load(run_folder: str | Path, device: str | torch.device = "cpu") -> TrainedR
     """
     folder = Path(run_folder)
     config = _read_config(folder / CONFIG)
-    origin = provenance.read(folder / "models")
+    models = folder / "models"
+    if not models.is_dir() and Path(str(config.get("ckpt_dir"))).is_dir():
+        models = Path(str(config["ckpt_dir"]))  # it tested the weights of another run
+    origin = provenance.read(models)
     if origin is None:
-        raise InputError(f"{folder / 'models' / provenance.FILE_NAME}: no such file; {EXPECTED}")
+        raise InputError(f"{models / provenance.FILE_NAME}: no such file; {EXPECTED}")
     # Weights of ImageNet would be overwritten at once, and their file may be gone.
     config |= {"device": f"$torch.device('{device}')", "imagenet_weights": None}
     with torch.random.fork_rng(devices=[]):
@@ -140,9 +147,12 @@ def load(run_folder: str | Path, device: str | torch.device = "cpu") -> TrainedR
         network = build("network")
         tasks = {task.name: task for task in build("tasks")} if "tasks" in config else None
         test_set, inferer = build("test#dataset"), build("validate#inferer")
-        orientation = build.orientation()
-    _load_weights(folder / "models", network, tasks)
-    return TrainedRun(folder, network, tasks or {}, test_set, inferer, orientation, origin)
+        orientation, baselines = build.of_report("orientation", "yx"), build.of_report("baselines", {})
+    check_orientation(orientation)
+    _load_weights(models, network, tasks)
+    # One whose package is not installed is None, and a description is none.
+    baselines = {name: method for name, method in baselines.items() if callable(method)}
+    return TrainedRun(folder, network, tasks or {}, test_set, inferer, orientation, baselines, origin)
 
 
 def load_all(runs: Mapping[str, str | Path], device: str | torch.device = "cpu") -> dict[str, TrainedRun]:
@@ -205,16 +215,13 @@ class _Builder:
         with self._named(key):
             return self.parser.get_parsed_content(key)
 
-    def orientation(self) -> str:
-        """Return how the run's own report drew its images."""
+    def of_report(self, key: str, default: Any) -> Any:
+        """Return what the run's own report was given."""
         handlers: Any = self.config["test"].get("handlers", ())
         for position, handler in enumerate(handlers if isinstance(handlers, Sequence) else ()):
             if isinstance(handler, Mapping) and str(handler.get("_target_")).endswith("EnhancementReport"):
-                key = f"test#handlers#{position}#orientation"
-                orientation = self(key) if "orientation" in handler else "yx"
-                check_orientation(orientation)
-                return orientation
-        return "yx"
+                return self(f"test#handlers#{position}#{key}") if key in handler else default
+        return default
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
@@ -238,7 +245,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _load_weights(folder: Path, network: nn.Module, tasks: Mapping[str, RecognitionTask] | None) -> None:
     weights.load(network, folder / weights.MODEL, EXPECTED)
     network.eval().requires_grad_(False)
-    if tasks is None:
+    if not tasks:
         return
     weights.load({name: task.network for name, task in tasks.items()}, folder / weights.RECOGNITION, EXPECTED)
     for task in tasks.values():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shared.errors import InputError
@@ -36,6 +37,28 @@ def test_image_quality_is_read_per_image_and_seed(tmp_path: Path, version: str) 
         means = [sum(row.quality[version][metric] for row in run) / len(run) for run in rows]
         assert found.values[metric] == pytest.approx(means)
     assert not found.phantom
+
+
+def test_figures_over_the_images_are_read_for_the_set_alone(tmp_path: Path) -> None:
+    figures = {"variance": np.var, "std": np.std, "minimum": np.min, "maximum": np.max, "range": np.ptp}
+    metrics = [f"{name}_{ending}" for name in ("psnr", "ssim", "psnr_region") for ending in figures]
+    cell = replace(CELL, metrics=("psnr", *metrics))
+    rows = [image_rows(seed) for seed in (4, 2)]
+    found = load(cell, [write_run(tmp_path / str(n), rows[n], cell.run, seed) for n, seed in enumerate((4, 2))])
+    assert set(found.per_image) == {"psnr"}
+    assert set(found.values) == {"psnr", *metrics}
+    for metric in metrics:
+        name, ending = metric.rsplit("_", 1)
+        values = [[row.quality["enhanced"][name] for row in run] for run in rows]
+        assert found.values[metric] == pytest.approx([figures[ending](run) for run in values], rel=1e-3, abs=2e-6)
+    alone = load(replace(CELL, metrics=("psnr_std",)), [tmp_path / "0"])
+    assert (alone.per_image, alone.values["psnr_std"]) == ({}, found.values["psnr_std"][:1])
+
+
+def test_figures_of_a_version_that_was_not_measured(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", image_rows(0), CELL.run, 0)
+    with pytest.raises(InputError, match="found no column psnr_bm3d, expected psnr of bm3d images"):
+        load(replace(CELL, version="bm3d", metrics=("psnr_std",)), [folder])
 
 
 def test_names_come_back_that_a_spreadsheet_would_take_for_formulas(tmp_path: Path) -> None:

@@ -199,6 +199,21 @@ def test_data_of_the_environment_are_told_from_the_default(bundles, tmp_path, mo
         Runner(tmp_path).dataset_dir(Run("gradprom_lizard"))
 
 
+def test_a_perceptual_loss_by_vgg19_needs_a_file(bundles, tmp_path):
+    """Without one there is no such loss, rather than one of random features; both are not mixed."""
+    run, key = Run("rirgan_brats", {"perceptual": "vgg19"}), "train#loss#terms#perceptual#vgg19_weights"
+    with_file, without = Runner(tmp_path, vgg19_weights="/vgg19.pth"), Runner(tmp_path)
+    assert without.overrides(run, 0) == {"perceptual": "none", "seed": 0}
+    assert with_file.overrides(run, 0) == {"perceptual": "vgg19", key: "/vgg19.pth", "seed": 0}
+    for other in (Run("rirgan_brats", {"perceptual": "none"}), Run("rirgan_brats")):
+        assert with_file.overrides(other, 0) == without.overrides(other, 0) == {**other.overrides, "seed": 0}
+        assert with_file.made_with(other) == without.made_with(other)
+    without.make(run, 0)
+    assert bundles.calls[-1][1]["perceptual"] == "none"
+    with pytest.raises(InputError, match=r"without VGG19's weights, expected one with VGG19's weights /vgg19\.pth"):
+        with_file.make(run, 0)
+
+
 def test_a_record_of_before_versions_were_noted_is_refused(bundles, tmp_path):
     runner = Runner(tmp_path)
     runner.make(GRADPROM, 0)

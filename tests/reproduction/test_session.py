@@ -142,6 +142,7 @@ def test_all_is_everything_of_the_paper(figures):
         (["table4", "--dataset_dir", "/data"], "--dataset_dir /data: expected NAME=FOLDER"),
         (["table4", "--dataset_dir", "izic=/data"], "expected NAME=FOLDER with a name of isic, lizard"),
         (["table1", "--dataset_dir", "/nowhere"], "found no folder /nowhere, expected that of data set 'isic'"),
+        (["table1", "--vgg19_weights", "/nowhere"], "--vgg19_weights: expected an existing file, found '/nowhere'"),
         (["table1", "--profile", "cpu"], "expected 'full' or 'smoke' for bundle 'gradprom_isic', found 'cpu'"),
     ],
 )

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from shared.reproduction import table_files
+from shared.reproduction.description import Cell, Table
 from shared.reproduction.layout import PHANTOM
+from shared.reproduction.printed import PrintedNumber, PrintedRow, PrintedTable
 from shared.reproduction.results import CellResult
 from shared.reproduction.statistics import compare
 
-from .run_folders import result
+from .run_folders import a_run, result
 from .small_table import METRICS, measured, table
 
 
@@ -52,6 +54,41 @@ def test_markdown_shows_ours_beside_the_papers(tmp_path: Path) -> None:
     assert "Always naming the most frequent class" in text
     assert "27.735 dB in tables 1 and 2 and 19.478 dB in table 5" in text
     assert PHANTOM not in text
+
+
+def test_figures_over_the_images_follow_their_metric_and_are_not_compared(tmp_path: Path) -> None:
+    rival = Cell("plain", "σ = 0.1", a_run("none"), metrics=("ssim_range", "psnr_variance", "psnr"))
+    cell = replace(rival, row="gate", run=a_run(), compare_with=("plain",))
+    results = {one: result(tmp_path, one, gain=gain) for one, gain in ((rival, 3.0), (cell, 4.0))}
+    text = table_files.markdown(Table("table9", "Stability", (rival, cell)), results)
+    header = text.split("## σ = 0.1\n\n")[1].split("\n")[0]
+    assert header == "|  | PSNR [dB] | PSNR variance [dB²] | SSIM range | repeats |"
+    found = results[cell].values
+    expected = [f"{np.mean(found[name]):.{digits}f} ± {np.std(found[name], ddof=1):.{digits}f}"
+                for name, digits in (("psnr", 2), ("psnr_variance", 2), ("ssim_range", 4))]
+    assert row_of(text, "σ = 0.1", "gate")[1:4] == expected
+    assert "### PSNR [dB]" in text
+    assert "### PSNR variance" not in text
+
+
+def test_what_the_paper_alone_has_stands_without_a_column_of_ours(tmp_path: Path) -> None:
+    """An opinion of people beside what is measured, and a table of which nothing is run."""
+    printed = {"psnr": PrintedNumber(30.1, None, "30.10"), "MOS": PrintedNumber(4.0, None, "4.0")}
+    rows = tuple(PrintedRow(name, None, None, None, {"σ = 0.1": printed}) for name in ("Benchmark-i", "Theirs"))
+    small = table(printed=PrintedTable(rows))
+    text = table_files.markdown(small, measured(tmp_path, small))
+    header = "|  | PSNR [dB] | paper | SSIM | accuracy | balanced accuracy | MOS, paper alone | repeats |"
+    assert text.split("## σ = 0.1\n\n")[1].split("\n")[0] == header
+    assert row_of(text, "σ = 0.1", "Benchmark-i")[-2:] == ["4.0", "3"]
+    assert row_of(text, "σ = 0.1", "Theirs")[-2:] == ["4.0", "from the paper, not run here"]
+    alone = replace(small, cells=())
+    text = table_files.markdown(alone, {})
+    assert row_of(text, "σ = 0.1", "")[1:] == ["PSNR [dB], paper alone", "MOS, paper alone", "repeats"]
+    assert row_of(text, "σ = 0.1", "Theirs")[1:] == ["30.10", "4.0", "from the paper, not run here"]
+    found = {(line["row"], line["metric"]): (line["paper_mean"], line["n"])
+             for line in lines_of(table_files.csv(alone, {}))}
+    numbers = {"psnr": ("30.1", "0"), "MOS": ("4", "0")}
+    assert found == {(row, metric): value for row in ("Benchmark-i", "Theirs") for metric, value in numbers.items()}
 
 
 def test_markdown_compares_with_the_named_rows(tmp_path: Path) -> None:

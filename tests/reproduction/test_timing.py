@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from ignite.engine import Events
+from monai.bundle import ConfigParser
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 from torch import nn
 
 from shared.reproduction import timing
+from shared.reproduction.commands import config_files
 from shared.reproduction.description import Run
 from shared.reproduction.papers.gradprom.tables import RECOGNITION, trained
 from shared.reproduction.profiles import PROFILES
@@ -77,6 +79,15 @@ def test_an_epoch_that_is_shorter_than_the_cut_is_made_whole(monkeypatch):
     short = CutShort(evaluator, 1)
     evaluator.run()
     assert (short.span, short.left()) == (3, 3 * (IMAGES - 1))
+
+
+@pytest.mark.parametrize(("epochs", "after"), [(3, 0), (0, 20)])
+def test_a_discriminator_plays_in_the_few_iterations_if_it_ever_does(epochs, after):
+    key, value = next((key, value) for key, value in timing.AT_ONCE.items() if key.startswith("adversarial"))
+    parser = ConfigParser(ConfigParser.load_config_files(config_files(Run("rirgan_brats"))))
+    assert key in parser
+    parser.update({"max_epochs": 20, "adversarial_epochs": epochs, key: value})
+    assert parser.get_parsed_content(key) == after
 
 
 SIZE = {

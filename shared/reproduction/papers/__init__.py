@@ -49,7 +49,9 @@ def profiles() -> dict[str, Profile]:
     for profile in (profile for name in names() for profile in paper(name).profiles.values()):
         if other := found.get(profile.name):
             meaning = f"{other.meaning}; {profile.meaning}"
-            profile = replace(other, meaning=meaning, of_bundle={**other.of_bundle, **profile.of_bundle})
+            shortened = {**other.shortened, **profile.shortened}
+            of_bundle = {**other.of_bundle, **profile.of_bundle}
+            profile = replace(other, meaning=meaning, shortened=shortened, of_bundle=of_bundle)
         found[profile.name] = profile
     return found
 

@@ -25,7 +25,10 @@ RECOGNITION = Stage(
     ignores=frozenset(
         ["strategy", "weight", "supervised", "sigma", "warmup", "max_epochs", "learning_rate", "val_interval"]
     ),
-    ignores_overlays=frozenset(["challenging.json", "speckle.json", "salt_and_pepper.json", "undegraded.json"]),
+    ignores_overlays=frozenset([
+        "challenging.json", "undegraded.json", "speckle.json", "rician.json", "local_variance.json",
+        "salt_and_pepper.json", "salt.json", "pepper.json",
+    ]),
 )
 TIMELESS = frozenset(["sigma", "weight", "supervised"])
 CPU = Profile(

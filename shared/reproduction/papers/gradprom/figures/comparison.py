@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from shared.errors import InputError
 from shared.reporting.display import detail, error_map, error_scale, upright
-from shared.reporting.panels import Picture, Row, draw_pictures, image_picture, quality_caption
+from shared.reporting.panels import Picture, Row, draw_pictures, image_picture
+from shared.reproduction.comparison import BOX, comparison, draw_methods
 from shared.reproduction.trained_run import Sample, TrainedRun, any_phantom, legend, load_all, same_samples
-
-SEPARATOR = ": "
-BOX = "The red box, where the clean image varies most, is shown enlarged below."
 
 
 def figure4(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
@@ -39,7 +37,7 @@ def figure4(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
     scale = error_scale(error for row in errors for error in row[1:])
     rows = []
     for sample, answers, maps in zip(samples, enhanced, errors, strict=True):
-        rows += _comparison(sample, answers, orientation)
+        rows += comparison(sample, answers, orientation)
         rows.append(Row([*(Picture(upright(error, orientation), scale=scale) for error in maps), None]))
     sentences = [
         "Test images, degraded, enhanced by networks of each training strategy, and clean; PSNR and SSIM against the "
@@ -52,32 +50,14 @@ def figure6(runs: Mapping[str, str | Path], images: int = 1) -> bytes:
     """Draw methods side by side on several data sets (figure 6).
 
     Args:
-        runs: folders of finished runs by label "<data set>: <method>"; methods with one name share a column.
+        runs: folders of finished runs by label, see :func:`shared.reproduction.comparison.draw_methods`.
         images: number of test images per data set.
 
     Raises:
-        InputError: when a label has another form, a run cannot be read, or runs of a data set were tested on other
-            images.
+        InputError: as :func:`shared.reproduction.comparison.draw_methods`.
     """
-    trained = load_all(runs)
-    groups: dict[str, dict[str, TrainedRun]] = {}
-    for label, run in trained.items():
-        data, separator, method = label.partition(SEPARATOR)
-        if not separator:
-            raise InputError(f"figure6: expected labels like 'ISIC{SEPARATOR}GradProm', found {label!r}")
-        groups.setdefault(data, {})[method] = run
-    methods = list(dict.fromkeys(method for group in groups.values() for method in group))
-    rows = []
-    for data, group in groups.items():
-        orientation = next(iter(group.values())).orientation
-        for sample in same_samples(group, images):
-            answers = [group[m].enhance(sample.image) if m in group else None for m in methods]
-            rows += _comparison(sample, answers, orientation, f"{data}, ")
-    sentences = [
-        "Test images of each data set, degraded, enhanced by networks of each training strategy, and clean; PSNR and "
-        "SSIM against the clean image. Images of lower resolution are enlarged by bicubic interpolation.", BOX
-    ]
-    return draw_pictures(["degraded", *methods, "clean"], rows, legend(sentences, any_phantom(trained)))
+    seen = "Test images of each data set, degraded, enhanced by networks of each training strategy, and clean"
+    return draw_methods(runs, seen, images)
 
 
 def figure7(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
@@ -119,16 +99,3 @@ def figure7(runs: Mapping[str, str | Path], images: int = 3) -> bytes:
 
 def _enhanced(sample: Sample, runs: Mapping[str, TrainedRun]) -> list[Tensor]:
     return [run.enhance(sample.image) for run in runs.values()]
-
-
-def _comparison(sample: Sample, answers: Sequence[Tensor | None], orientation: str, data: str = "") -> list[Row]:
-    """Return two rows: the whole images with their quality, and the detail."""
-    box = detail(sample.clean)
-    versions = [sample.degraded, *answers]
-    captions = ["" if v is None else quality_caption(v, sample.clean) for v in versions]
-    whole = [
-        None if v is None else image_picture(v, orientation, caption, box=box)
-        for v, caption in zip([*versions, sample.clean], [*captions, ""], strict=True)
-    ]
-    parts = [None if v is None else image_picture(box.crop(v), orientation) for v in [*versions, sample.clean]]
-    return [Row(whole, f"{data}{sample.id}"), Row(parts)]

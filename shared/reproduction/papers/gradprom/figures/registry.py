@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shared.reproduction.comparison import SEPARATOR
 from shared.reproduction.description import Figure, Run
-from shared.reproduction.papers.gradprom.figures.comparison import SEPARATOR, figure4, figure6, figure7
+from shared.reproduction.papers.gradprom.figures.comparison import figure4, figure6, figure7
 from shared.reproduction.papers.gradprom.figures.explanation import figure2, figure5
 from shared.reproduction.papers.gradprom.figures.gate import draw_gate
 from shared.reproduction.papers.gradprom.tables import trained
