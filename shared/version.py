@@ -1,3 +1,3 @@
 """The version of this package, which its other modules can ask for while it is being imported."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
