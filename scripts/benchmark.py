@@ -1,6 +1,6 @@
 """Measure speed and memory (once `shared` is installed).
 
-python scripts/benchmark.py [--check]           training steps of GradProm against others
+python scripts/benchmark.py [--check]           training steps of GradProm against others, enhancement of a volume
 python scripts/benchmark.py --large-image       enhancement of an image of 20,000 x 20,000 pixels
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from shared.benchmark import large_image
-from shared.benchmark.figures import Bound, Figure, figure_rows, figure_to_json, missed, step_rows
+from shared.benchmark.figures import Bound, Figure, figure_rows, figure_to_json, missed, time_rows
 from shared.benchmark.large_image import LargeSettings, compare_runs, measure_large_image, run_rows
 from shared.benchmark.measure import measure, surroundings
 from shared.benchmark.settings import Settings, quick
@@ -32,7 +32,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     defaults = Settings()
     parser = argparse.ArgumentParser(
         description="Measure speed and memory of GradProm, as ratios from interleaved medians inside one run: "
-        f"SR-ResNet 16x64 and ResNet-50, {defaults.image_size}x{defaults.image_size} crops, Adam for both."
+        f"SR-ResNet 16x64 and ResNet-50, {defaults.image_size}x{defaults.image_size} crops, Adam for both; then of the "
+        f"enhancement of a volume, {defaults.volume_size}x{defaults.volume_size} slices by a RIR generator."
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default: cpu)")
     parser.add_argument("--check", action="store_true", help="exit with code 1 and name the bounds that are missed")
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     memory = [["peak memory", "MiB"]]
     memory += [[rule, ", ".join(f"{peak:.0f}" for peak in peaks)] for rule, peaks in result.memory.items()]
-    tables = [step_rows(result.seconds), memory, figure_rows(result.figures)]
+    times = [time_rows("training step", result.seconds), time_rows("volume", result.volume)]
+    tables = [*times, memory, figure_rows(result.figures)]
     return _report(options, began, tables, result.to_json(), result.figures)
 
 

@@ -31,9 +31,12 @@ BOUNDS: dict[str, Bound] = {
     "three_passes_over_gradprom": Bound("at least", 1.3),
     "joint_over_loop": Bound("at most", 1.05),
     "frozen_over_loop": Bound("at most", 1.05),
+    "adversarial_over_loop": Bound("at most", 1.1),
     "trainer_overhead": Bound("below", 0.1),
     "waiting_share": Bound("below", 0.1),
     "memory_over_joint": Bound("at most", 1.35),
+    "volume_throughput": Bound("at least", 0.9),
+    "volume_memory": Bound("at most", 1.05),
 }
 """Bounds by figure; what has none is shown for comparison."""
 
@@ -93,9 +96,9 @@ def figure_to_json(figure: Figure, bounds: Mapping[str, Bound] | None = None) ->
     return {**asdict(figure), "bound": None if bound is None else str(bound), "kept": kept}
 
 
-def step_rows(seconds: Mapping[str, Sequence[float]]) -> list[list[str]]:
+def time_rows(title: str, seconds: Mapping[str, Sequence[float]]) -> list[list[str]]:
     """Return a header and one row per variant, in milliseconds."""
-    rows = [["training step", "median ms", "min-max ms"]]
+    rows = [[title, "median ms", "min-max ms"]]
     for name, values in seconds.items():
         rows.append([name, f"{1e3 * median(values):.0f}", f"{1e3 * min(values):.0f}-{1e3 * max(values):.0f}"])
     return rows

@@ -23,8 +23,7 @@ from shared.benchmark.figures import Bound, Figure
 from shared.benchmark.memory import peak_resident_set
 from shared.benchmark.timing import synchronize
 from shared.errors import InputError
-from shared.images import IntensityScaling
-from shared.inference import EnhancementInferer, LargeImages
+from shared.inference import EnhancementInferer, LargeImages, LoadSourced
 from shared.networks import SRResNet
 
 BOUNDS = {"large_memory_over_small": Bound("at most", 1.1)}
@@ -180,7 +179,7 @@ def enhance_and_measure(source: Path, settings: LargeSettings) -> LargeRun:
     network = _TimedNetwork(bare.to(settings.device), settings.device)
     inferer = EnhancementInferer(channels, settings.roi_size, settings.sw_batch_size, settings.overlap)
     item = {"image": str(source), "output": str(source.with_name("enhanced") / source.name)}
-    images = LargeImages([item], network, inferer, IntensityScaling(), settings.device)
+    images = LargeImages([item], network, inferer, LoadSourced("image"), settings.device)
     start = time.perf_counter()
     images.run()
     seconds = time.perf_counter() - start

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from shared.benchmark import handwritten
+from shared.benchmark.adversarial import AdversarialLoop, Game, adversarial_trainer, pairs
 from shared.benchmark.figures import Figure, figure_to_json, ratio
 from shared.benchmark.loading import Waiting, measure_waiting
 from shared.benchmark.memory import peak_memory
@@ -20,6 +21,7 @@ from shared.benchmark.settings import Settings
 from shared.benchmark.system import System, endless_batches
 from shared.benchmark.timing import interleave
 from shared.benchmark.trainer import TrainerStep, build_trainer
+from shared.benchmark.volume import ALONE, SLICE_BY_SLICE, measure_volume, peak_memory_of_volume
 from shared.bundle import provenance
 
 Progress = Callable[[str], None]
@@ -35,7 +37,8 @@ class Result:
         settings: sizes and repeats.
         seconds: per variant, one time per round.
         waiting: of the data loader.
-        memory: peaks in MiB per rule, one per process.
+        memory: peaks in MiB per rule and per volume, one per process.
+        volume: seconds of a volume's enhancement and of its network alone, one time per round.
         figures: the ratios.
     """
 
@@ -43,6 +46,7 @@ class Result:
     seconds: Seconds
     waiting: Waiting
     memory: dict[str, list[float]]
+    volume: Seconds
     figures: list[Figure]
 
     def to_json(self) -> dict[str, Any]:
@@ -53,22 +57,29 @@ class Result:
             "seconds": self.seconds,
             "waiting": asdict(self.waiting),
             "memory_mib": self.memory,
+            "volume_seconds": self.volume,
             "figures": {figure.name: figure_to_json(figure) for figure in self.figures},
         }
 
 
 def measure(settings: Settings, progress: Progress) -> Result:
-    """Measure memory, steps and waiting, in this order: processes start while this one is still small."""
+    """Measure memory, steps, waiting and a volume, in this order: processes start while this one is still small."""
     torch.set_num_threads(settings.threads)
     memory: dict[str, list[float]] = {rule: [] for rule in MEMORY_RULES}
     for run in range(settings.memory_runs):
         for rule in MEMORY_RULES:
             memory[rule].append(peak_memory(rule, settings))
             progress(f"memory {run + 1} of {settings.memory_runs}, {rule}: {memory[rule][-1]:.0f} MiB")
+    for slices in (settings.volume_few, settings.volume_many):
+        title = _volume(slices)
+        memory[title] = [peak_memory_of_volume(slices, settings)]
+        progress(f"memory, {title}: {memory[title][0]:.0f} MiB")
     seconds = measure_steps(settings, progress)
     waiting = measure_waiting(settings)
     progress(f"waiting for data: {len(waiting.waiting)} steps, {waiting.num_workers} workers")
-    return Result(settings, seconds, waiting, memory, compare(seconds, waiting, memory))
+    volume = measure_volume(settings, lambda line: progress(f"volume, {line}"))
+    figures = [*compare(seconds, waiting, memory), *compare_volumes(settings, volume, memory)]
+    return Result(settings, seconds, waiting, memory, volume, figures)
 
 
 def measure_steps(settings: Settings, progress: Progress) -> Seconds:
@@ -108,6 +119,8 @@ def build_variants(settings: Settings, weight: float | None = None) -> dict[str,
         "GradProm, by hand": handwritten.BareGradProm(system(), endless_batches(settings)),
         "three passes": handwritten.ThreePasses(system(), endless_batches(settings)),
         "three passes, one graph": handwritten.ThreePassesOneGraph(system(), endless_batches(settings)),
+        "adversarial, trainer": TrainerStep(adversarial_trainer(Game(settings), settings)),
+        "adversarial, by hand": AdversarialLoop(Game(settings), pairs(settings)),
     }
     if importlib.util.find_spec("torchjd") is not None:
         from shared.benchmark.torchjd_step import TorchJDStep
@@ -129,6 +142,8 @@ def compare(seconds: Seconds, waiting: Waiting, memory: dict[str, list[float]]) 
               s["three passes, one graph"], gradprom),
         ratio("joint_over_loop", "joint: trainer / hand-written loop", s["joint, trainer"], s["joint, by hand"]),
         ratio("frozen_over_loop", "frozen: trainer / hand-written loop", s["frozen, trainer"], s["frozen, by hand"]),
+        ratio("adversarial_over_loop", "adversarial: trainer / hand-written loop", s["adversarial, trainer"],
+              s["adversarial, by hand"]),
         ratio("trainer_overhead", "GradProm: trainer / by hand - 1", gradprom, s["GradProm, by hand"], minus=1.0),
         ratio("waiting_share", f"waiting for data / training step ({workers})", waiting.waiting, waiting.training),
         ratio("memory_over_joint", "peak memory: GradProm / joint", memory["gradprom"], memory["joint"]),
@@ -140,6 +155,19 @@ def compare(seconds: Seconds, waiting: Waiting, memory: dict[str, list[float]]) 
                   s["TorchJD, row by row"]),
         ]  # fmt: skip
     return figures
+
+
+def compare_volumes(settings: Settings, volume: Seconds, memory: dict[str, list[float]]) -> list[Figure]:
+    """Return the figures of a volume that is enhanced slice by slice."""
+    few, many = settings.volume_few, settings.volume_many
+    return [
+        ratio("volume_throughput", "volume: network alone / slice by slice", volume[ALONE], volume[SLICE_BY_SLICE]),
+        ratio("volume_memory", f"peak memory: {many} slices / {few}", memory[_volume(many)], memory[_volume(few)]),
+    ]
+
+
+def _volume(slices: int) -> str:
+    return f"volume of {slices} slices"
 
 
 def surroundings(device: str) -> dict[str, Any]:

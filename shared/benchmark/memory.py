@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-import shared
+from shared.benchmark.process import run_alone
 from shared.benchmark.settings import Settings
 from shared.benchmark.system import System, endless_batches
 from shared.benchmark.trainer import TrainerStep, build_trainer
-from shared.errors import InputError
 
 MIB = 1024**2
 STATUS = Path("/proc/self/status")
@@ -30,17 +28,8 @@ def peak_memory(rule: str, settings: Settings) -> float:
     Raises:
         InputError: when the process fails, for example for want of memory.
     """
-    # From the folder that holds the package, -m finds it, installed or not.
-    process = subprocess.run(
-        [sys.executable, "-m", "shared.benchmark.memory", rule, json.dumps(asdict(settings))],
-        cwd=Path(shared.__file__).resolve().parents[1],
-        capture_output=True,
-        text=True,
-    )
-    if process.returncode != 0:
-        last = process.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise InputError(f"peak memory of {rule!r}: process ended with code {process.returncode}: {last[0]}")
-    return float(process.stdout.split()[-1])
+    title = f"peak memory of {rule!r}"
+    return float(run_alone(title, "shared.benchmark.memory", rule, json.dumps(asdict(settings))))
 
 
 def train_and_measure(rule: str, settings: Settings) -> float:

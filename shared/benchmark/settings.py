@@ -27,6 +27,14 @@ class Settings:
         memory_runs: processes per variant whose peak memory is measured.
         memory_steps: training steps in each of them.
         loading_steps: training steps in which waiting for data is measured; as many as ``warmup_rounds`` go before.
+        volume_size: height and width of the slices of a volume that is enhanced, in voxels.
+        volume_slices: their number, where time is measured.
+        volume_batch: slices that go through the network at a time.
+        volume_blocks: blocks of the RIR generator.
+        volume_features: channels of its hidden layers.
+        volume_rounds: rounds that count; one goes before.
+        volume_few, volume_many: slices of the two volumes whose peak memory is measured.
+        volume_memory_features: channels of the network there, which has one block.
     """
 
     device: str = "cpu"
@@ -41,6 +49,15 @@ class Settings:
     memory_runs: int = 2
     memory_steps: int = 3
     loading_steps: int = 12
+    volume_size: int = 240
+    volume_slices: int = 8
+    volume_batch: int = 4
+    volume_blocks: int = 2
+    volume_features: int = 64
+    volume_rounds: int = 2
+    volume_few: int = 40
+    volume_many: int = 155
+    volume_memory_features: int = 8
 
 
 def quick(device: str, threads: int) -> Settings:
@@ -58,4 +75,12 @@ def quick(device: str, threads: int) -> Settings:
         memory_runs=1,
         memory_steps=2,
         loading_steps=2,
+        volume_size=32,
+        volume_slices=4,
+        volume_batch=2,
+        volume_blocks=1,
+        volume_features=8,
+        volume_rounds=1,
+        volume_few=4,
+        volume_many=8,
     )

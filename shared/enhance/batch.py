@@ -72,6 +72,7 @@ class Batch:
                 self._enhancer.large_image_pixels,
                 self._enhancer.plane,
                 self._enhancer.fingerprint(),
+                self._enhancer.upscale_factor,
             ),
         )
         self.failed, self.left_out = found.failed, found.left_out

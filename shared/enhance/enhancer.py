@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tifffile
 import torch
 from monai.bundle import ConfigParser
 from monai.data import list_data_collate
@@ -22,8 +21,7 @@ from shared.errors import InputError
 from shared.files import digest
 from shared.images.attribution import Producer
 from shared.images.picture import SourceRecord
-from shared.images.tiff import image_axes
-from shared.inference.large.images import LargeResult
+from shared.inference.large.result import LargeResult
 from shared.inference.transforms import NOTES_SUFFIX, RECORD_SUFFIX
 from shared.version import __version__
 
@@ -36,6 +34,7 @@ BLOCKS = (
     "ckpt_path",
     "large_image_pixels",
     "plane",
+    "images",
 )
 # What says where, on what and with which words, and nothing about the result.
 _PLACES = ("input", "output_dir", "ckpt_path", "device", "bundle_root", "dataset_dir", "any_modality")
@@ -116,8 +115,13 @@ class Enhancer:
 
     @property
     def large_image_pixels(self) -> int | None:
-        """Number of pixels above which a TIFF image is a large one."""
+        """Number of pixels of a TIFF image, or of voxels of an enhanced volume, above which it is a large one."""
         return self._block("large_image_pixels")
+
+    @property
+    def upscale_factor(self) -> int:
+        """By how much the network enlarges an image."""
+        return int(self._block("images#upscale_factor"))
 
     @property
     def plane(self) -> str:
@@ -162,12 +166,9 @@ class Enhancer:
             self._parser.ref_resolver.remove_resolved_content("evaluator")
 
     def enhance_large(self, item: Mapping[str, Any]) -> tuple[Size, LargeResult]:
-        """Read, enhance and write a large image in bands; return its size and what there is to say about it."""
+        """Read, enhance and write a large image in parts; return its size and what there is to say about it."""
         result: LargeResult = self._block("large_images").enhance(item)
-        with tifffile.TiffFile(item["image"]) as file:
-            axes, shape = image_axes(item["image"], file)
-        sizes = dict(zip(axes, shape, strict=True))
-        return Size(sizes["X"], sizes["Y"], 1, sizes.get("S", 1)), result
+        return Size(result.width, result.height, result.slices, result.channels), result
 
     def _block(self, key: str) -> Any:
         return self._parser.get_parsed_content(key)

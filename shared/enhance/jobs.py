@@ -40,9 +40,10 @@ class Target:
         folder: output folder.
         report: file of the report.
         output_format: "same", "dicom", "nifti" or "png".
-        large_image_pixels: a TIFF image of more pixels than this is a large one.
+        large_image_pixels: a TIFF image of more pixels, or a volume whose result has more voxels, is a large one.
         plane: in which volumes are cut.
         model: fingerprint of the weights and settings.
+        upscale_factor: by which the network enlarges an image.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Target:
     large_image_pixels: int | None
     plane: str
     model: str
+    upscale_factor: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,13 @@ def find_jobs(inputs: Sequence[Path], target: Target) -> Found:
             failed[Path(os.path.abspath(path))] = row
 
         items = find_images(
-            str(source), str(target.folder), target.output_format, target.large_image_pixels, refuse, target.plane
+            str(source),
+            str(target.folder),
+            target.output_format,
+            target.large_image_pixels,
+            refuse,
+            target.plane,
+            target.upscale_factor,
         )
         left_out.add(items.left_out)
         # Of one input, links to one file are images of their own, as in the bundle's own inference.

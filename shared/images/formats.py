@@ -17,6 +17,7 @@ from shared.images.dicom import reading
 from shared.images.dicom.geometry import affine_of
 from shared.images.dicom.series import gap_in, series_name, series_of
 from shared.images.format_table import DICOM, SUPPORTED, ImageFormat, format_of, images_in, require_output_format
+from shared.images.gaps import darkest, note_on_gaps
 from shared.images.output_limits import cannot_hold, header_of
 from shared.images.picture import Picture, SourceRecord
 from shared.images.result_files import result_file, result_folder
@@ -174,23 +175,18 @@ def read_picture(source: Source, labels: bool = False) -> Picture:
 
 
 def _without_gaps(picture: Picture, name: str) -> Picture:
-    """Put the darkest value in the place of missing ones (NaN), as programs that resample leave them outside.
+    """Put the darkest value in the place of missing ones (NaN).
 
     Raises:
         InputError: a value is infinite, or all are missing.
     """
     missing = np.isnan(picture.pixels)
-    count, total = int(missing.sum()), missing.size
-    infinite = int(np.isinf(picture.pixels).sum())
-    if infinite or count == total:
-        raise InputError(f"{name}: {infinite or count} of {total} values are {'infinite' if infinite else 'NaN'}")
-    if not count:
+    notes = note_on_gaps(name, int(missing.sum()), int(np.isinf(picture.pixels).sum()), missing.size)
+    if not notes:
         return picture
     present = picture.pixels[~missing]
-    dark = present.max() if picture.inverted != (picture.slope < 0) else present.min()
-    note = f"{count} of {total} values are NaN: taken for padding and kept"
-    pixels = np.where(missing, dark, picture.pixels)
-    return replace(picture, pixels=pixels, missing=missing, notes=(*picture.notes, note))
+    pixels = np.where(missing, darkest(picture, present.min(), present.max()), picture.pixels)
+    return replace(picture, pixels=pixels, missing=missing, notes=(*picture.notes, *notes))
 
 
 def write_picture(

@@ -28,6 +28,11 @@ def slice_axis(
     """
     if affine is None or len(shape) < 3:
         return None
+    return volume_axis(shape, affine, plane, acquired_axis)
+
+
+def volume_axis(shape: tuple[int, ...], affine: NDArray, plane: str, acquired_axis: int | None = None) -> int:
+    """What :func:`slice_axis` gives for a volume, of three axes or more."""
     if acquired_axis is not None:
         return int(_orientation(affine)[acquired_axis, 0])
     canonical = [0, 0, 0]
@@ -36,6 +41,11 @@ def slice_axis(
     if 1 in canonical and canonical[PLANES[plane]] != 1:
         return 2 - canonical[::-1].index(1)
     return PLANES[plane]
+
+
+def stored_axis(affine: NDArray, axis: int) -> int:
+    """The axis of a stored volume that becomes ``axis`` of the canonical one."""
+    return int(np.flatnonzero(_orientation(affine)[:, 0] == axis)[0])
 
 
 def to_slices(pixels: NDArray, affine: NDArray | None, axis: int | None) -> NDArray:

@@ -23,7 +23,7 @@ def check_nifti(path: str) -> None:
         NoIntensities: its intent is another one, such as labels, statistics or vectors.
         InputError: neither 2-D, 3-D nor 4-D, or a type without intensities.
     """
-    _open(path)
+    open_nifti(path)
 
 
 def read_nifti(path: str, labels: bool = False) -> Picture:
@@ -38,21 +38,8 @@ def read_nifti(path: str, labels: bool = False) -> Picture:
     Raises:
         NoIntensities, InputError: as :func:`check_nifti`.
     """
-    image = _open(path, labels)
-    affine, notes = place_of(image.header)
-    # Slope and intercept are taken from the data object: nibabel clears them in the header it has loaded.
-    stored = np.asanyarray(image.dataobj.get_unscaled())
-    if stored.dtype.fields:
-        pixels = np.stack([stored[name] for name in stored.dtype.names or ()])
-        return Picture(pixels, affine=affine, bits=8, notes=notes)
-    pixels = stored.astype(stored.dtype.newbyteorder("="), copy=False)[None]
-    return Picture(
-        pixels,
-        affine=affine,
-        slope=float(image.dataobj.slope),
-        intercept=float(image.dataobj.inter),
-        notes=notes,
-    )
+    image = open_nifti(path, labels)
+    return as_picture(image, np.asanyarray(image.dataobj.get_unscaled()))
 
 
 def write_nifti(path: str, pixels: NDArray, record: SourceRecord) -> None:
@@ -61,16 +48,22 @@ def write_nifti(path: str, pixels: NDArray, record: SourceRecord) -> None:
     A shape that has grown by super-resolution covers the same space. What the header says about space is never taken
     apart and put together again, so that a sheared, singular or malformed matrix stays what it was.
     """
-    source = _open(record.source)
+    nibabel.save(enlarged(open_nifti(record.source), to_stored(pixels)), path)
+
+
+def enlarged(source: Any, stored: NDArray) -> Any:
+    """A NIfTI image of stored values with the header of another one, over the same space."""
     header = source.header.copy()
-    if pixels.shape[1:] != source.shape:
-        enlarge_space(header, source.shape, pixels.shape[1:])
-    save(path, type(source)(to_stored(pixels), None, header=header), source.dataobj.slope, source.dataobj.inter)
+    if stored.shape != source.shape:
+        enlarge_space(header, source.shape, stored.shape)
+    image = type(source)(stored, None, header=header)
+    _keep_scale(image, source.dataobj.slope, source.dataobj.inter)
+    return image
 
 
 def shape_of(path: str) -> tuple[int, ...]:
     """Shape of the image in a file, read from its header."""
-    return tuple(_open(path).shape)
+    return tuple(open_nifti(path).shape)
 
 
 def nifti_header(path: str) -> Any:
@@ -79,20 +72,37 @@ def nifti_header(path: str) -> Any:
     Raises:
         NoIntensities, InputError: as :func:`check_nifti`.
     """
-    return _open(path).header
+    return open_nifti(path).header
 
 
 def slope_and_intercept(path: str) -> tuple[float, float]:
     """What turns the stored values of a file into its unit."""
-    image = _open(path)
+    image = open_nifti(path)
     return float(image.dataobj.slope), float(image.dataobj.inter)
 
 
 def save(path: str, image: Any, slope: float, intercept: float) -> None:
     """Write stored values as they are, with the given slope and intercept in the header."""
-    # Without an explicit slope nibabel would choose one and rescale what it writes.
-    image.header.set_slope_inter(slope, intercept)
+    _keep_scale(image, slope, intercept)
     nibabel.save(image, path)
+
+
+def as_picture(image: Any, stored: NDArray) -> Picture:
+    """The picture of an opened image with stored values as they lie in the file; a part of them will do."""
+    affine, notes = place_of(image.header)
+    pixels = as_pixels(stored)
+    if stored.dtype.fields:
+        return Picture(pixels, affine=affine, bits=8, notes=notes)
+    # Slope and intercept are taken from the data object: nibabel clears them in the header it has loaded.
+    slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+    return Picture(pixels, affine=affine, slope=slope, intercept=intercept, notes=notes)
+
+
+def as_pixels(stored: NDArray) -> NDArray:
+    """Invert :func:`to_stored`; values are in the byte order of the machine."""
+    if stored.dtype.fields:
+        return np.stack([stored[name] for name in stored.dtype.names or ()])
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False)[None]
 
 
 def to_stored(pixels: NDArray) -> NDArray:
@@ -105,7 +115,12 @@ def to_stored(pixels: NDArray) -> NDArray:
     return stored
 
 
-def _open(path: str, labels: bool = False) -> Any:
+def open_nifti(path: str, labels: bool = False) -> Any:
+    """An image of nibabel's whose values are not read yet.
+
+    Raises:
+        NoIntensities, InputError: as :func:`check_nifti`, but for labels where these are welcome.
+    """
     kind = next((kind for kind in (Nifti1, Nifti2) if kind.path_maybe_image(path)[0]), None)
     if kind is None:
         # Of no header that is known: nibabel says what it is, or what is wrong with it.
@@ -124,3 +139,8 @@ def _open(path: str, labels: bool = False) -> Any:
     if dtype == RGB24 and len(shape) == 4:
         raise InputError(f"{path}: RGB of shape {shape}, expected a 2-D or 3-D image")
     return image
+
+
+def _keep_scale(image: Any, slope: float, intercept: float) -> None:
+    # Without an explicit slope nibabel would choose one and rescale what it writes.
+    image.header.set_slope_inter(slope, intercept)

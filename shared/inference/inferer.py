@@ -24,6 +24,9 @@ class EnhancementInferer(Inferer):
     is repeated and the result averaged over them. For a network of one channel, each channel of a colour image is
     enhanced by itself.
 
+    A slice of a stack that holds nothing but the stack's darkest value is not enhanced: it comes out with that value
+    everywhere (:func:`has_content`). There is nothing in it, and a network may well see something.
+
     Args:
         channels: number of channels that the network takes and gives.
         roi_size: height and width of the window, in pixels.
@@ -76,14 +79,9 @@ class EnhancementInferer(Inferer):
         """
         # Slices are a batch to the network; the meta data of a volume would be wrong for them.
         images = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        stacked = images.ndim == 5
-        if stacked:
-            batch = images.shape[0]
-            images = images.permute(0, 4, 1, 2, 3).flatten(0, 1)
-        enhanced = self._enhance(images, network, *args, **kwargs)
-        if stacked:
-            enhanced = enhanced.unflatten(0, (batch, -1)).permute(0, 2, 3, 4, 1)
-        return enhanced
+        if images.ndim < 5:
+            return self._enhance(images, network, *args, **kwargs)
+        return torch.stack([self._enhance_stack(stack, network, *args, **kwargs) for stack in images])
 
     def window(self, size: Sequence[int]) -> list[int]:
         """Height and width of the windows in an image of height and width ``size``."""
@@ -98,6 +96,22 @@ class EnhancementInferer(Inferer):
             for length, window in zip(size, self.window(size), strict=True)
         )
         return rows, columns
+
+    def _enhance_stack(
+        self, stack: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """[C, H, W, S]."""
+        slices = stack.permute(3, 0, 1, 2)
+        darkest = slices.amin()
+        chosen = has_content(slices, darkest)
+        # Of an empty stack too the network has to say how large an image becomes.
+        enhanced = self._enhance(slices[chosen] if chosen.any() else slices[:1], network, *args, **kwargs)
+        if chosen.all():
+            return enhanced.permute(1, 2, 3, 0)
+        whole = darkest.to(enhanced).expand(len(slices), *enhanced.shape[1:]).clone()
+        if chosen.any():
+            whole[chosen] = enhanced
+        return whole.permute(1, 2, 3, 0)
 
     def _enhance(
         self, images: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
@@ -128,6 +142,11 @@ class EnhancementInferer(Inferer):
         if not isinstance(enhanced, torch.Tensor):
             raise InputError(f"network_def: gives a {type(enhanced).__name__}, expected one image")
         return enhanced
+
+
+def has_content(slices: torch.Tensor, darkest: torch.Tensor | float) -> torch.Tensor:
+    """Which of some slices [S, C, H, W] have a value above the darkest of all the slices of their volume, [S]."""
+    return (slices > darkest).flatten(1).any(dim=1)
 
 
 class _RepeatedChannels:

@@ -17,7 +17,7 @@ from shared.images.formats import check_output, check_picture, dicom_header, out
 from shared.images.itk_volumes import data_files
 from shared.images.left_out import LeftOut
 from shared.images.walking import Refuse, images_below
-from shared.inference.large.images import is_large
+from shared.inference.large.images import is_large_tiff, is_large_volume
 from shared.inference.transforms import SCALE_WITH
 
 
@@ -40,9 +40,10 @@ def find_images(
     large_image_pixels: int | None = None,
     refuse: Refuse | None = None,
     plane: str | None = None,
+    upscale_factor: int = 1,
 ) -> Images:
     """Items of the inference data set: ``image`` is the source, ``output`` the path of its result, ``large`` whether it
-    is one to enhance in bands (:class:`~shared.inference.LargeImages`).
+    is one to enhance in parts (:class:`~shared.inference.LargeImages`).
 
     A folder is searched with all its sub-folders, linked ones too, in sorted order. Left out, and counted in
     ``left_out`` of what is returned, are hidden files, files of other kinds or without an image of intensities (label
@@ -61,10 +62,12 @@ def find_images(
             :func:`require_input` stops a run then.
         output_dir: folder of the results; need not exist.
         output_format: "same", "dicom", "nifti" or "png"; what the results are written as.
-        large_image_pixels: a TIFF image of more pixels than this is a large one; None for no limit.
+        large_image_pixels: a TIFF image of more pixels than this is a large one, and a NIfTI volume that is to be
+            written as NIfTI and whose result has more voxels; None for no limit.
         refuse: is told the path of each image that cannot be enhanced, and why; it is left out then. None stops at the
             first one.
         plane: in which volumes but DICOM are cut, as far as it is known already.
+        upscale_factor: by which the network enlarges a slice.
 
     Raises:
         InputError: ``output_dir`` is missing, nothing is found, an image cannot be read or not be written in the
@@ -78,7 +81,7 @@ def find_images(
     source, target = Path(str(input)).expanduser(), Path(str(output_dir)).expanduser()
     if target.exists() and not target.is_dir():
         raise InputError(f"output_dir: {target} is a file, expected a folder")
-    search = _Search(target, output_format, large_image_pixels, refuse, plane)
+    search = _Search(target, output_format, large_image_pixels, refuse, plane, upscale_factor)
     if source.is_dir():
         images += search.below(source)
         images.left_out = search.left_out
@@ -114,7 +117,13 @@ class _Search:
     """
 
     def __init__(
-        self, target: Path, output_format: str, limit: int | None, refuse: Refuse | None, plane: str | None
+        self,
+        target: Path,
+        output_format: str,
+        limit: int | None,
+        refuse: Refuse | None,
+        plane: str | None,
+        upscale_factor: int,
     ) -> None:
         self.left_out = LeftOut()
         self.refused = 0
@@ -123,6 +132,7 @@ class _Search:
         self._limit = limit
         self._refuse = refuse
         self._plane = plane
+        self._upscale_factor = upscale_factor
 
     def below(self, folder: Path) -> list[dict[str, Any]]:
         """The items of the images in a folder and its sub-folders."""
@@ -189,7 +199,11 @@ class _Search:
         return output
 
     def _is_large(self, image: str | list[str]) -> bool:
-        if not isinstance(image, str) or not is_large(image, self._limit):
+        if not isinstance(image, str):
+            return False
+        if is_large_volume(image, self._limit, self._upscale_factor):
+            return self._format in ("same", "nifti")
+        if not is_large_tiff(image, self._limit):
             return False
         if self._format != "same":
             raise InputError(

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import tifffile
 from monai.bundle import ConfigParser
+from monai.transforms.utils import scale_affine
 from PIL import Image
 from torch import nn
 
 from shared import bundle_root
+from shared.networks import RIRGenerator, SRResNet
+from tests.images.nifti_files import TILTED, nifti, save_nifti
 
 ODD = (37, 31)
 RNG = np.random.default_rng(0)
@@ -92,6 +95,54 @@ def test_volume_grows_in_the_plane_of_its_slices(tmp_path: Path, enhance: Enhanc
         before = affine @ [*(corner - 0.5), 1]
         after = result.affine @ [*(corner / size - 0.5), 1]
         np.testing.assert_allclose(before, after, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("shape", [(9, 7, 5), (9, 7), (9, 7, 1), (9, 1, 7), (9, 7, 5, 3)])
+def test_oblique_space_is_that_of_monai(
+    tmp_path: Path, enhance: Enhance, shape: tuple[int, ...], factor: int
+) -> None:
+    """Centre and corner stay: MONAI's matrix of a finer grid, whose first voxel lies 3/8 outwards for a factor of 4."""
+    values = RNG.integers(-500, 3000, shape).astype(np.int16)
+    source = save_nifti(tmp_path / "a.nii.gz", values, scale=(0.5, 3))
+    (output,) = enhance(source, tmp_path / "out", network=nn.Upsample(scale_factor=factor))
+    result = nifti(output)
+    kept = {(9, 1, 7): 1}.get(shape, 2)
+    grown = [axis for axis in range(min(3, len(shape))) if axis != kept]
+    sizes = [(*shape[:3], 1)[:3], (*result.shape[:3], 1)[:3]]
+    assert result.shape == tuple(length * factor if axis in grown else length for axis, length in enumerate(shape))
+    np.testing.assert_allclose(result.affine, TILTED @ scale_affine(*sizes), atol=1e-5)
+    steps = np.array([1 / factor if axis in grown else 1.0 for axis in range(3)])
+    np.testing.assert_allclose(result.affine[:3, :3], TILTED[:3, :3] * steps, atol=1e-6)
+    np.testing.assert_allclose(result.affine[:3, 3], (TILTED @ [*(steps - 1) / 2, 1])[:3], atol=1e-5)
+    zooms = nifti(source).header.get_zooms() * np.array([*steps, 1])[: len(shape)]
+    np.testing.assert_allclose(result.header.get_zooms(), zooms, rtol=1e-6)
+    assert (result.dataobj.slope, result.dataobj.inter, result.get_data_dtype()) == (0.5, 3, np.int16)
+    for axis in grown:
+        values = values.repeat(factor, axis)
+    np.testing.assert_array_equal(result.dataobj.get_unscaled(), values)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+def test_type_of_the_source_stays(tmp_path: Path, enhance: Enhance, dtype: str) -> None:
+    values = (RNG.random((6, 5, 4)) * 250).astype(dtype)
+    (output,) = enhance(save_nifti(tmp_path / "a.nii", values), tmp_path / "out", network=nn.Upsample(scale_factor=4))
+    found = np.asanyarray(nifti(output).dataobj)
+    assert found.dtype == values.dtype
+    np.testing.assert_allclose(found, values.repeat(4, 0).repeat(4, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 5), (2, 3, 4), (3, 1, 2), (37, 31, 1), (1, 5)])
+@pytest.mark.parametrize("network", [RIRGenerator(num_blocks=1, features=4), SRResNet(3, 3, 1, 4, upscale_factor=4)])
+def test_tiny_images_grow_too(
+    tmp_path: Path, enhance: Enhance, shape: tuple[int, ...], network: nn.Module
+) -> None:
+    source = save_nifti(tmp_path / "a.nii", RNG.integers(0, 3000, shape).astype(np.int16))
+    (output,) = enhance(source, tmp_path / "out", network=network, channels=3)
+    found = nifti(output)
+    assert sorted(found.shape[axis] // length for axis, length in enumerate(shape)) == [1, 4, 4][-len(shape) :]
+    lengths = [found.shape[axis] * found.header.get_zooms()[axis] for axis in range(len(shape))]
+    np.testing.assert_allclose(lengths, np.array(shape) * nifti(source).header.get_zooms(), rtol=1e-6)
 
 
 def test_dicom_grows_to_a_finer_nifti(tmp_path: Path, enhance: Enhance, write_dicom: Callable[..., Path]) -> None:

@@ -42,7 +42,7 @@ def inference_parser(bundle: Path) -> ConfigParser:
 
 def scale_of(bundle: Path) -> int:
     """How many times larger the bundle's network makes an image."""
-    return inference_parser(bundle).get_parsed_content("network_def").upscale_factor
+    return int(inference_parser(bundle).get_parsed_content("images#upscale_factor"))
 
 
 def config(bundle: Path, name: str = "inference") -> str:

@@ -71,6 +71,34 @@ def test_stack_is_enhanced_slice_by_slice() -> None:
     torch.testing.assert_close(result, expected)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("empty", [[0, 1, 4], [], [0, 1, 2, 3, 4]])
+def test_empty_slices_of_a_stack_stay_and_are_not_seen(empty: list[int], channels: int) -> None:
+    seen = []
+
+    def brighten(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return nn.Upsample(scale_factor=2)(images) + 0.5
+
+    stacks = torch.rand(2, channels, 6, 7, 5) + 0.2
+    for stack, darkest in zip(stacks, (0.1, -0.3), strict=True):
+        stack[..., empty] = darkest
+    inferer = EnhancementInferer(channels, 16, sw_batch_size=1)
+    result = inferer(stacks, brighten)
+    others = [number for number in range(5) if number not in empty]
+    # One slice of an empty stack has to be seen, for its size.
+    assert len(seen) == 2 * max(len(others), 1)
+    grown = nn.Upsample(scale_factor=(2, 2, 1))(stacks)
+    assert result.shape == (2, channels, 12, 14, 5)
+    torch.testing.assert_close(result[..., others], grown[..., others] + 0.5)
+    torch.testing.assert_close(result[..., empty], grown[..., empty], atol=0, rtol=0)
+
+
+def test_a_single_image_is_enhanced_be_it_empty() -> None:
+    result = EnhancementInferer(1, 16)(torch.zeros(1, 1, 6, 7), lambda images: images + 0.5)
+    assert (result == 0.5).all()
+
+
 def test_grey_image_in_a_colour_network_is_repeated_then_averaged() -> None:
     network = Pointwise(3)
     image = torch.rand(1, 1, 20, 17)

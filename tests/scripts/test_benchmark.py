@@ -19,6 +19,7 @@ from shared.benchmark.memory import peak_memory
 from shared.benchmark.settings import quick
 from shared.benchmark.timing import interleave
 from shared.benchmark.trainer import TrainerStep
+from shared.benchmark.volume import ALONE, SLICE_BY_SLICE, enhance, peak_memory_of_volume, volume_of
 from shared.errors import InputError
 from tests.scripts.loading import load_script
 
@@ -53,7 +54,9 @@ def trained(step: Callable[[], object]) -> torch.Tensor:
         step()
     if isinstance(step, TrainerStep):
         step.close()
-    network = step.system.enhancement if isinstance(step, HandWrittenStep) else step.trainer.network
+        network = step.trainer.network
+    else:
+        network = step.system.enhancement if isinstance(step, HandWrittenStep) else step.game.generator
     return torch.cat([p.detach().reshape(-1) for p in network.parameters()])
 
 
@@ -70,6 +73,7 @@ def test_all_variants_of_a_rule_take_the_same_steps():
     scale = (weights["frozen, trainer"] - weights["joint, trainer"]).norm()
     assert scale > 0
     assert (weights["frozen, trainer"] - weights["frozen, by hand"]).norm() < 1e-4 * scale
+    torch.testing.assert_close(weights["adversarial, trainer"], weights["adversarial, by hand"], rtol=0, atol=1e-9)
 
 
 def test_interleaving_times_every_variant_once_a_round_and_drops_the_warmup():
@@ -120,6 +124,26 @@ def test_peak_memory_grows_with_the_step_and_not_with_the_parent():
 
 
 @pytest.mark.slow
+def test_memory_of_a_volume_grows_with_its_slices_size_alone():
+    cases = ((4, 32), (64, 32), (4, 128))
+    small, more, large = (peak_memory_of_volume(slices, replace(SETTINGS, volume_size=size)) for slices, size in cases)
+    assert more < 1.05 * small
+    assert large > small + 20
+
+
+def test_the_volume_is_one_that_every_slice_of_has_to_be_enhanced():
+    seen = []
+    network = torch.nn.Conv2d(3, 3, 1)
+    network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
+    with volume_of(6, 40) as source:
+        enhance(source, network, 2)
+        assert (source.parent / "enhanced" / source.name).is_file()
+    # The first image tells the factor of enlargement.
+    assert seen[1:] == [(2, 3, 40, 40)] * 3
+    assert not source.exists()
+
+
+@pytest.mark.slow
 def test_a_failed_memory_process_says_why():
     with pytest.raises(InputError, match=r"peak memory of 'unheard': .* expected one of .*'unheard'"):
         peak_memory("unheard", SETTINGS)
@@ -131,12 +155,15 @@ def test_quick_run_prints_tables_writes_json_and_checks(script, tmp_path, monkey
     monkeypatch.setitem(BOUNDS, "memory_over_joint", Bound("at most", 1.05))
     peaks = {"joint": 100.0, "gradprom": 110.0}
     monkeypatch.setattr(measure, "peak_memory", lambda rule, settings: peaks[rule])
+    monkeypatch.setattr(measure, "peak_memory_of_volume", lambda slices, settings: {4: 100.0, 8: 102.0}[slices])
     out = tmp_path / "folder" / "benchmark.json"
     assert script.main(["--quick", "--threads", "1", "--out", str(out), "--check"]) == 1
 
     printed = capsys.readouterr()
     assert "round 3 of 3" in printed.out
     assert "GradProm / joint, both on the trainer" in printed.out
+    assert "volume: network alone / slice by slice" in printed.out
+    assert "volume of 8 slices" in printed.out
     misses = [line for line in printed.err.splitlines() if line.startswith("bound missed")]
     assert misses == ["bound missed: peak memory: GradProm / joint: found 1.100, expected at most 1.05"]
 
@@ -144,6 +171,9 @@ def test_quick_run_prints_tables_writes_json_and_checks(script, tmp_path, monkey
     assert set(BOUNDS) <= set(content["figures"])
     assert content["figures"]["memory_over_joint"]["found"] == pytest.approx(1.1)
     assert content["figures"]["memory_over_joint"]["kept"] is False
+    assert content["figures"]["volume_memory"]["found"] == pytest.approx(1.02)
+    assert 0 < content["figures"]["volume_throughput"]["found"] < 1
+    assert {name: len(values) for name, values in content["volume_seconds"].items()} == {ALONE: 1, SLICE_BY_SLICE: 1}
     assert content["settings"] == asdict(SETTINGS)
     assert content["machine"]["device"] == "cpu"
     assert {"torch", "monai", "torchjd"} <= set(content["versions"])
@@ -153,7 +183,7 @@ def test_quick_run_prints_tables_writes_json_and_checks(script, tmp_path, monkey
 
 def test_without_check_a_missed_bound_is_no_error(script, monkeypatch):
     found = [Figure("memory_over_joint", "peak memory", 9.0, 9.0, 9.0)]
-    result = measure.Result(SETTINGS, {"step": [1.0]}, measure.Waiting(0), {}, found)
+    result = measure.Result(SETTINGS, {"step": [1.0]}, measure.Waiting(0), {}, {"volume": [1.0]}, found)
     monkeypatch.setattr(script, "measure", lambda settings, progress: result)
     assert script.main(["--quick"]) == 0
     assert script.main(["--quick", "--check"]) == 1

@@ -16,6 +16,7 @@ from shared.images.picture import Intensities
 from shared.images.scaling import restored, scaled
 from shared.inference.inferer import EnhancementInferer
 from shared.inference.large.bands import BlendedRows
+from shared.inference.large.enlargement import find_factor
 from shared.inference.large.tiff_rows import TiffRows
 from shared.inference.large.tile_file import TILE, TileFile
 from shared.inference.windows import Run
@@ -63,7 +64,8 @@ class BandEnhancement:
         self.device = device
         self.threads = threads
         self.rows, self.columns = inferer.axes((source.height, source.width))
-        self.factor = self._find_factor()
+        window = (self.rows.length, self.columns.length)
+        self.factor = find_factor(network, inferer, source.channels, window, device)
         self.change = ChangeInParts()
 
     def rows_of_tiles(self, form: TileFile, intensities: Intensities, done: int = 0) -> Iterator[list[bytes]]:
@@ -124,16 +126,3 @@ class BandEnhancement:
         shown = pixels[rows[0] : rows[-1] + 1 : _SAMPLED, ::_SAMPLED, :channels]
         self.change.add(scaled(shown, intensities), values[:, ::_SAMPLED, ::_SAMPLED])
         return list(self.threads.map(encode, range(0, values.shape[-1], TILE)))
-
-    def _find_factor(self) -> int:
-        """Enhance one window of zeros and see how large it becomes."""
-        size = (self.rows.length, self.columns.length)
-        image = torch.zeros(1, self.source.channels, *size, device=self.device)
-        found = tuple(self.inferer(image, self.network).shape)
-        factor = found[2] // size[0]
-        if factor < 1 or found != (1, self.source.channels, factor * size[0], factor * size[1]):
-            raise InputError(
-                f"network_def: makes an image of shape {found} of one of shape {tuple(image.shape)}, expected as many "
-                "channels and a whole factor of enlargement"
-            )
-        return factor

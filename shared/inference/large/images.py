@@ -1,45 +1,31 @@
-"""Images too large to be held in memory: read, enhanced and written in bands."""
+"""Images too large to be held in memory: which they are, and how each kind is enhanced."""
 
 from __future__ import annotations
 
-import errno
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tifffile
 import torch
-from monai.networks.utils import eval_mode
-from numpy.typing import NDArray
 from torch import nn
 
 from shared.console import say
-from shared.distributed import usable_cores
-from shared.errors import InputError
-from shared.files import make_folder
-from shared.images.orientation import Grid
-from shared.images.picture import Intensities
-from shared.images.scaling import IntensityScaling
+from shared.images.format_table import NIFTI, format_of
+from shared.images.nifti import shape_of
 from shared.images.signatures import contents, has_suffix
 from shared.images.tiff import image_axes
-from shared.images.tiff_metadata import kept_options
 from shared.inference.inferer import EnhancementInferer
-from shared.inference.large.band_enhancement import BandEnhancement
-from shared.inference.large.origin import describe_origin, fingerprint
-from shared.inference.large.row_progress import RowProgress
-from shared.inference.large.streamed_statistics import StreamedStatistics
-from shared.inference.large.tiff_rows import TiffRows
-from shared.inference.large.tile_file import TILE, TileFile
-from shared.inference.large.unfinished import Unfinished
+from shared.inference.large.result import LargeResult
+from shared.inference.large.tiff_images import SUFFIXES, LargeTiff
+from shared.inference.large.volumes import LargeVolume
+from shared.inference.transforms import LoadSourced
 
-SUFFIXES = (".tif", ".tiff")
 _SOURCE_SUFFIXES = (*SUFFIXES, ".svs")
 
 
-def is_large(path: str, limit: int | None) -> bool:
+def is_large_tiff(path: str, limit: int | None) -> bool:
     """Whether a file is a TIFF image of more than ``limit`` pixels (height times width).
 
     The header is read and nothing else. A stack of pages is no large image, however many pixels it has, nor is what
@@ -57,58 +43,39 @@ def is_large(path: str, limit: int | None) -> bool:
     return not set(axes) - set("YXS") and sizes["Y"] * sizes["X"] > limit
 
 
+def is_large_volume(path: str, limit: int | None, upscale_factor: int = 1) -> bool:
+    """Whether a file is a NIfTI volume whose result has more than ``limit`` voxels.
+
+    Voxels of the result, because that is what takes memory: slices that grow by 4 have 16 times as many. A 2-D image is
+    no volume, nor is what cannot be read: to say so is up to the ordinary reader.
+    """
+    try:
+        if limit is None or format_of(path) is not NIFTI:
+            return False
+        shape = shape_of(path)
+    # Damaged headers raise nearly anything.
+    except Exception:
+        return False
+    return len(shape) > 2 and math.prod(shape) * upscale_factor**2 > limit
+
+
 def _is_tiff(path: str) -> bool:
     """Whether a file is read as TIFF, whatever it is called; a DICOM file may begin as one."""
     found = contents(path)
     return "TIFF" in found and ("DICOM" not in found or has_suffix(path, _SOURCE_SUFFIXES))
 
 
-@dataclass(frozen=True)
-class LargeResult:
-    """What there is to say about an enhanced large image; see :class:`~shared.images.SourceRecord`.
-
-    Attributes:
-        scaling: which stored values went to 0 and 1 and why.
-        bits: depth that the values use, where that was the rule.
-        notes: what a person should be told, each a part of a sentence.
-    """
-
-    scaling: str = ""
-    bits: int | None = None
-    notes: tuple[str, ...] = ()
-
-
 class LargeImages:
-    """Enhance large TIFF images from file to file, in bands of bounded memory.
+    """Enhance large images from file to file, in parts: TIFF images in bands, NIfTI volumes slice by slice.
 
-    The result is what the ordinary way gives, the image at once through ``EnhancementInferer``, up to the rounding of
-    float32. Where a value then lies half-way between two stored ones, they differ by one level: about one value in
-    100,000 of 8 bits, one in a hundred of 16 bits. It is a tiled TIFF with the source's intensities, type, extra
-    channels (transparency) and what :func:`~shared.images.tiff_metadata.kept_options` keeps, compressed without loss
-    (Deflate) where the source was compressed, BigTIFF where it must be or the source is. Of a pyramid the full
-    resolution is enhanced, and it is all that is written. Rows stay in the order in which they are stored, and the tag
-    Orientation stays with them: the result is shown as the source is, while the network sees it lying.
-
-    An image is written whole or not at all. What is finished of it is kept beside it, in a hidden folder
-    ``.<name>.unfinished``: a run that was killed or ran out of space goes on there when it is started again, unless
-    source, weights, settings, device or versions have changed; then it starts again. An image that is complete and was
-    made of the same is left as it is.
-
-    Memory that grows with the image does so by its width w alone: with h, the height of a window, C colour channels out
-    of S samples of b bytes, s, the factor of enlargement, and t, the height of the source's tiles or strips,
-
-        4 C s w (s h + 256)  +  2 b S w (h + t + 256 / s)  +  512 b S s w   bytes
-
-    for blending, reading and writing. To that come, of any size of image the same, the network and 16 windows, or
-    ``sw_batch_size`` of them if these are more. A range of intensities and percentiles are found in further passes over
-    the source; they are exact and take memory of one band at most.
+    See :class:`~shared.inference.large.tiff_images.LargeTiff` and :class:`~shared.inference.large.volumes.LargeVolume`.
 
     Args:
         items: as ``find_images`` gives them, ``image`` the source and ``output`` the path of the result.
         network: the enhancement network, on ``device``.
         inferer: the inferer of ordinary images.
-        scaling: rule that maps stored intensities to [0, 1].
-        device: where windows are enhanced.
+        load: reads ordinary images; what it says about intensities, planes and the axes of slices holds here too.
+        device: where images are enhanced.
         weights_loader: called once, before the first image of :meth:`run`.
     """
 
@@ -117,16 +84,14 @@ class LargeImages:
         items: Sequence[Mapping[str, Any]],
         network: nn.Module,
         inferer: EnhancementInferer,
-        scaling: IntensityScaling,
+        load: LoadSourced,
         device: torch.device | str,
         weights_loader: Callable[[], None] | None = None,
     ) -> None:
         self.items = list(items)
-        self.network = network
-        self.inferer = inferer
-        self.scaling = scaling
-        self.device = torch.device(device)
         self.weights_loader = weights_loader
+        self._tiff = LargeTiff(network, inferer, load.scaling, torch.device(device))
+        self._volume = LargeVolume(network, inferer, load, torch.device(device))
 
     def run(self) -> None:
         """Enhance all items, after a look at the headers of all of them.
@@ -139,9 +104,7 @@ class LargeImages:
         if self.weights_loader is not None:
             self.weights_loader()
         for item in self.items:
-            _require_tiff(item)
-            with TiffRows(str(item["image"])):
-                pass
+            self._way_of(item).check(item)
         for item in self.items:
             for note in self.enhance(item).notes:
                 say(f"{Path(str(item['image'])).name}: {note}")
@@ -150,114 +113,15 @@ class LargeImages:
         """Enhance one image; the weights are loaded already.
 
         Returns:
-            What there is to say about the result; of one that was complete already, nothing.
+            What there is to say about the result.
 
         Raises:
-            InputError: the source cannot be read in parts or is damaged; the result is to be no TIFF; the network does
-                not fit or gives values that are not finite; the result cannot be written or another process does it.
+            InputError: the source is damaged; the result cannot be of the format that its name says, or not be written;
+                the network does not fit or gives values that are not finite.
         """
-        _require_tiff(item)
-        source, output = str(item["image"]), Path(str(item["output"]))
-        with (
-            ThreadPoolExecutor(usable_cores()) as threads,
-            TiffRows(source, threads) as rows,
-            eval_mode(self.network),
-        ):
-            origin = describe_origin(source, self.network, self.inferer, self.scaling, self.device)
-            note = f"Enhanced image, not for diagnostic use. Origin: {fingerprint(origin)}"
-            if note in _description(output):
-                say(f"{rows.name}: {output} is complete already, of the same source, weights and settings")
-                return LargeResult()
-            enhancement = BandEnhancement(rows, self.network, self.inferer, self.device, threads)
-            factor = enhancement.factor
-            form = TileFile(
-                (factor * rows.height, factor * rows.width, rows.samples),
-                rows.dtype,
-                kept_options(rows.series, rows.form, Grid(factor), rows.samples, note),
-                rows.page.parent.is_bigtiff,
-            )
-            make_folder(output.parent)
-            with Unfinished(output, origin) as unfinished:
-                try:
-                    return self._write(enhancement, form, unfinished)
-                except InputError:
-                    unfinished.discard()
-                    raise
-                except KeyboardInterrupt:
-                    say(f"{rows.name}: stopped; started again, it goes on from here")
-                    raise
-                except OSError as err:
-                    kept = f"; what is finished is kept in {unfinished.folder}" if unfinished.rows else ""
-                    if not unfinished.rows:
-                        unfinished.discard()
-                    raise InputError(f"{output}: cannot be written: {err.strerror or err}{kept}") from err
+        way = self._way_of(item)
+        way.check(item)
+        return way.enhance(item)
 
-    def _write(self, enhancement: BandEnhancement, form: TileFile, unfinished: Unfinished) -> LargeResult:
-        """Enhance what is not finished and put the image in its place."""
-        source = enhancement.source
-        if unfinished.outdated:
-            say(f"{source.name}: starts again: since a run stopped, source, weights, settings or versions have changed")
-        if unfinished.intensities is None:
-            unfinished.begin(vars(self._measure(source)))
-        intensities = Intensities(**(unfinished.intensities or {}))
-        scaling = self.scaling.describe(source.empty_picture, intensities)
-        say(f"{source.name}: scaled by {scaling}")
-        unfinished.open(form)
-        _require_space(unfinished, form)
-        done = unfinished.rows * TILE // enhancement.factor
-        if done:
-            say(f"{source.name}: goes on at row {done} of {source.height}, where a run stopped")
-        with RowProgress(source.name, source.height, source.width, min(done, source.height)) as progress:
-            for tiles in enhancement.rows_of_tiles(form, intensities, unfinished.rows):
-                unfinished.append(tiles)
-                progress.reach(min(unfinished.rows * TILE // enhancement.factor, source.height))
-            unfinished.finish(form)
-            took = f"{progress.seconds:.1f} s, {progress.speed}"
-        size = f"{source.height} x {source.width} pixels"
-        say(f"{source.name}: enhanced {size} in {took}, written to {unfinished.output}")
-        change = enhancement.change.suspicious()
-        return LargeResult(scaling, intensities.bits, () if change is None else (change,))
-
-    def _measure(self, source: TiffRows) -> Intensities:
-        """Find the intensities of the source in passes over it."""
-
-        def rows() -> Iterator[NDArray]:
-            with RowProgress(f"{source.name}, intensities", source.height, source.width) as progress:
-                row = 0
-                for part in source.parts():
-                    yield part
-                    row += len(part)
-                    progress.reach(row)
-
-        statistics = StreamedStatistics(rows, source.path)
-        statistics.range()
-        try:
-            return self.scaling.measure(source.empty_picture, statistics)
-        except InputError as err:
-            raise InputError(f"{source.path}: {err}") from err
-
-
-def _require_tiff(item: Mapping[str, Any]) -> None:
-    if not str(item["output"]).lower().endswith(SUFFIXES):
-        raise InputError(
-            f"output_format: {item['image']} is a large image, which can only be written as TIFF: found "
-            f"{Path(str(item['output'])).name}, expected the format 'same'"
-        )
-
-
-def _require_space(unfinished: Unfinished, form: TileFile) -> None:
-    needed = form.size - unfinished.size
-    free = shutil.disk_usage(unfinished.folder).free
-    if needed > free:
-        found = f"needs up to {needed / 2**20:.0f} MiB, found {free / 2**20:.0f} MiB free"
-        raise OSError(errno.ENOSPC, found)
-
-
-def _description(path: Path) -> str:
-    """What a TIFF file says about itself; empty where there is none."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            return str(file.pages.first.description)
-    # A damaged file is replaced.
-    except Exception:
-        return ""
+    def _way_of(self, item: Mapping[str, Any]) -> LargeTiff | LargeVolume:
+        return self._volume if format_of(str(item["image"])) is NIFTI else self._tiff

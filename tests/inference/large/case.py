@@ -56,7 +56,7 @@ def in_bands(
 ) -> Any:
     """Enhance as a large image; return what tifffile reads."""
     item = {"image": str(source), "output": str(output), "large": True}
-    LargeImages([item], network, inferer, scaling, "cpu").run()
+    LargeImages([item], network, inferer, LoadSourced("image", scaling), "cpu").run()
     return tifffile.imread(output)
 
 

@@ -12,12 +12,14 @@ import torch
 
 from shared.errors import InputError
 from shared.images import IntensityScaling
-from shared.inference import EnhancementInferer, LargeImages
+from shared.inference import EnhancementInferer, LargeImages, LoadSourced, find_images
 from shared.inference.large import bands as bands_module
-from shared.inference.large.images import is_large
+from shared.inference.large.images import is_large_tiff, is_large_volume
 from shared.inference.windows import WindowAxis
+from tests.images.nifti_files import save_nifti
 from tests.inference.large.case import UNIT, Uneven, at_once, in_bands, noise, write
 
+LOAD = LoadSourced("image", UNIT)
 ROUNDING = 2e-6
 """What float32 leaves of values up to 1."""
 
@@ -165,7 +167,7 @@ def test_the_network_is_in_evaluation_mode_for_as_long_as_it_runs(tmp_path: Path
 
 def test_weights_are_loaded_before_the_first_image_and_only_if_there_is_one(tmp_path: Path) -> None:
     calls: list[str] = []
-    arguments = (Uneven(), EnhancementInferer(1), UNIT, "cpu", lambda: calls.append("loaded"))
+    arguments = (Uneven(), EnhancementInferer(1), LOAD, "cpu", lambda: calls.append("loaded"))
     LargeImages([], *arguments).run()
     assert calls == []
     source = write(tmp_path / "a.tif", noise((40, 40)))
@@ -184,19 +186,19 @@ def test_weights_are_loaded_before_the_first_image_and_only_if_there_is_one(tmp_
         ((5, 10, 12), 1, False),
     ],
 )
-def test_is_large_counts_pixels_of_single_images(
+def test_is_large_tiff_counts_pixels_of_single_images(
     tmp_path: Path, shape: tuple[int, ...], limit: int | None, expected: bool
 ) -> None:
     photometric = "rgb" if shape[-1] == 3 else "minisblack"
-    assert is_large(str(write(tmp_path / "a.TIFF", noise(shape), photometric=photometric)), limit) is expected
+    assert is_large_tiff(str(write(tmp_path / "a.TIFF", noise(shape), photometric=photometric)), limit) is expected
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "folder", "missing.tif"])
-def test_is_large_never_raises(tmp_path: Path, name: str) -> None:
+def test_is_large_tiff_never_raises(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     (tmp_path / "a.tif").write_bytes(b"II*\0damaged")
     (tmp_path / "folder").mkdir()
-    assert is_large(str(tmp_path / name), 1) is False
+    assert is_large_tiff(str(tmp_path / name), 1) is False
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_a_bad_header_is_found_before_the_first_image_is_enhanced(tmp_path: Path
         items.append({"image": str(source), "output": str(tmp_path / "out" / name)})
     (tmp_path / "b.tif").write_bytes(b"no TIFF at all")
     with pytest.raises(InputError, match=r"b\.tif: cannot be read as an image"):
-        LargeImages(items, Uneven(), EnhancementInferer(1), UNIT, "cpu").run()
+        LargeImages(items, Uneven(), EnhancementInferer(1), LOAD, "cpu").run()
     assert not (tmp_path / "out").exists()
 
 
@@ -234,3 +236,39 @@ def test_a_full_disk_is_seen_before_the_start(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match=r"out/a\.tif: cannot be written: needs up to 1 MiB, found 0 MiB free"):
         in_bands(source, tmp_path / "out" / "a.tif", Uneven(), EnhancementInferer(1))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "factor", "limit", "expected"),
+    [
+        ((10, 12, 5), "int16", 1, 599, True),
+        ((10, 12, 5), "int16", 1, 600, False),
+        ((10, 12, 5), "int16", 4, 9599, True),
+        ((10, 12, 5), "int16", 4, 9600, False),
+        ((10, 12, 5), "int16", 4, None, False),
+        ((10, 12, 5, 2), "float64", 2, 4799, True),
+        ((10, 12), "int16", 4, 1, False),
+    ],
+)
+def test_is_large_volume_counts_voxels_of_the_result(
+    tmp_path: Path, shape: tuple[int, ...], dtype: str, factor: int, limit: int | None, expected: bool
+) -> None:
+    path = save_nifti(tmp_path / "a.nii.gz", np.zeros(shape, dtype))
+    assert is_large_volume(str(path), limit, factor) is expected
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii", "b.nii.gz", "folder", "missing.nii"])
+def test_is_large_volume_never_raises(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "a.nii").write_bytes(b"\x5c\x01\0\0damaged")
+    (tmp_path / "b.nii.gz").write_bytes(b"\x1f\x8bdamaged")
+    (tmp_path / "folder").mkdir()
+    assert is_large_volume(str(tmp_path / name), 1) is False
+
+
+@pytest.mark.parametrize(("output_format", "expected"), [("same", True), ("nifti", True), ("png", False)])
+def test_a_volume_is_large_where_it_stays_nifti(tmp_path: Path, output_format: str, expected: bool) -> None:
+    source = save_nifti(tmp_path / "a.nii", noise((10, 12, 5)))
+    for factor, grows in ((4, expected), (1, False)):
+        (item,) = find_images(str(source), str(tmp_path / "out"), output_format, 9000, upscale_factor=factor)
+        assert item["large"] is grows

@@ -14,7 +14,7 @@ from shared.errors import InputError
 from shared.images import IntensityScaling
 from shared.images.guard import suspicious_change
 from shared.images.value_statistics import PixelStatistics
-from shared.inference import EnhancementInferer, LargeImages
+from shared.inference import EnhancementInferer, LargeImages, LoadSourced
 from shared.inference.large.streamed_statistics import StreamedStatistics
 from tests.inference.large.case import Uneven, at_once, in_bands, write
 
@@ -128,7 +128,7 @@ def test_a_large_image_that_changes_too_much_is_told(tmp_path: Path, gain: float
     network = torch.nn.Conv2d(1, 1, 1, bias=False)
     torch.nn.init.constant_(network.weight, gain)
     item = {"image": str(source), "output": str(tmp_path / "out" / "a.tif"), "large": True}
-    result = LargeImages([item], network, EnhancementInferer(1), IntensityScaling(), "cpu").enhance(item)
+    result = LargeImages([item], network, EnhancementInferer(1), LoadSourced("image"), "cpu").enhance(item)
     assert (result.scaling, result.bits) == ("12 bits: 0 to 4095", 12)
     image = RNG.random((64, 64), "float32")
     expected = suspicious_change(image, gain * image)

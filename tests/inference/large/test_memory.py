@@ -33,8 +33,7 @@ def test_peak_memory(tmp_path: Path) -> None:
         from pathlib import Path
         import numpy as np, tifffile, torch
         from shared.benchmark.memory import peak_resident_set
-        from shared.images import IntensityScaling
-        from shared.inference import EnhancementInferer, LargeImages
+        from shared.inference import EnhancementInferer, LargeImages, LoadSourced
 
         def enhance(name, height, width):
             rng = np.random.default_rng(0)
@@ -45,7 +44,7 @@ def test_peak_memory(tmp_path: Path) -> None:
                              photometric="rgb" if samples == 3 else "minisblack",
                              **({"planarconfig": "contig"} if samples == 3 else {}))
             item = {"image": str(source), "output": str(folder / "out" / source.name)}
-            LargeImages([item], network, EnhancementInferer(samples, roi), IntensityScaling(), "cpu").run()
+            LargeImages([item], network, EnhancementInferer(samples, roi), LoadSourced("image"), "cpu").run()
             return peak_resident_set()
 
         folder, samples, roi, tile = Path(sys.argv[1]), *map(int, sys.argv[2:])
