@@ -38,13 +38,14 @@ class Progress:
         self._shown: dict[str, float] = {}
         self._last = 0.0
         self._began = 0.0
-        self._first = 0
+        self._first: int | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on a trainer; only rank 0 shows anything."""
         if getattr(engine.state, "rank", 0) > 0:
             return
-        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.STARTED, self._reset)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         if sys.stderr.isatty():
             bar = ProgressBar(desc=self.title)
             # The bare tqdm: its notebook guess warns where ipywidgets are missing.
@@ -67,17 +68,26 @@ class Progress:
             return
         self._last = now
         total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
-        left = (now - self._began) / max(1, engine.state.iteration - self._first) * (total - engine.state.iteration)
+        left = (now - self._began) / max(1, self._steps(engine)) * (total - engine.state.iteration)
         losses = "  ".join(f"{name} {value:.4g}" for name, value in self.losses(engine).items())
         logger.info("%s step %d/%d  %s  about %d s left", self.title, engine.state.iteration, total, losses, left)
 
     def _now_and_then(self, engine: Engine) -> dict[str, float]:
         """Return the losses as they were when they were last read."""
-        if not self._shown or (engine.state.iteration - self._first - 1) % self.log_every == 0:
+        if not self._shown or (self._steps(engine) - 1) % self.log_every == 0:
             self._shown = self.losses(engine)
         return self._shown
 
-    def _begin(self, engine: Engine) -> None:
-        self._began = self._last = time.monotonic()
-        self._first = engine.state.iteration
+    def _steps(self, engine: Engine) -> int:
+        """Return the number of steps that this run has taken."""
+        return engine.state.iteration - (self._first or 0)
+
+    def _reset(self) -> None:
+        self._first = None
         self._shown = {}
+
+    def _begin(self, engine: Engine) -> None:
+        # Not when the run starts: only then does a checkpoint say how many steps were taken before.
+        if self._first is None:
+            self._began = self._last = time.monotonic()
+            self._first = engine.state.iteration

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 import math
 
 import numpy as np
@@ -100,6 +101,21 @@ def test_progress_is_plain_lines_without_a_terminal(monkeypatch, caplog):
     assert lines[1].startswith("cascade step 2/3  loss ")
     assert "L_VR class" in lines[1]
     assert lines[1].endswith("s left")
+
+
+def test_time_left_of_a_continued_run_counts_its_own_steps(tmp_path, monkeypatch, caplog):
+    """One second a step: the first of three steps that are left, after twelve that another run took."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    for epochs in (4, 5):
+        caplog.clear()
+        keep = ResumableCheckpoint(str(tmp_path), "cascade", {}, resume=True)
+        with caplog.at_level(logging.INFO, "shared.handlers.progress"):
+            trainer_of(System(), [Progress("cascade"), keep], epochs=epochs).run()
+    lines = [r.getMessage() for r in caplog.records if r.name == "shared.handlers.progress"]
+    assert re.fullmatch(r"cascade step 13/15  loss \S+  about 2 s left", lines[0])
 
 
 def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
