@@ -149,7 +149,8 @@ class EnhancementReport:
         answers = {name: answer for name, answer in recognition.items() if answer is not None}
         self._rows.append(ImageRow(identity, str(item.get(self.group_key, identity)), quality, answers))
         if self._sample.wants_next():
-            mask = item.get("mask")
+            # Contours hide detail; they are drawn where something is recognised by them.
+            mask = item.get("mask") if any(answer.kind == "segmentation" for answer in answers.values()) else None
             self._sample.add(
                 PanelRow(
                     identity,

@@ -177,3 +177,12 @@ def test_equal_images_give_valid_json(tmp_path: Path) -> None:
     enhanced = summary["image_quality"]["enhanced"]
     assert enhanced["psnr"] is enhanced["psnr_region"] is None
     assert enhanced["ssim"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("names", [[], ["diagnosis"], ["lesion"]])
+def test_contours_are_drawn_where_something_is_segmented(tmp_path, monkeypatch, names) -> None:
+    drawn = []
+    monkeypatch.setattr("shared.reporting.report.draw_panel", lambda rows, orientation: drawn.extend(rows) or b"")
+    chosen = [task for task in tasks() if task.name in names]
+    evaluate(EnhancementReport(tmp_path, chosen), make_items(1, 37, 31))
+    assert [row.mask is not None for row in drawn] == [names == ["lesion"]] * 3
