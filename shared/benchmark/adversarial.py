@@ -33,7 +33,7 @@ class Game:
             generator = RIRGenerator(num_blocks=blocks, features=settings.features, upscale_factor=SCALE)
             discriminator = SRGANDiscriminator()
         # As the bundles have it.
-        self.generator = generator.to(settings.device, memory_format=torch.channels_last).train()
+        self.generator = generator.to(settings.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.discriminator = discriminator.to(settings.device).train()
         self.optimizer = torch.optim.Adam(self.generator.parameters(), LEARNING_RATE, BETAS)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), LEARNING_RATE, BETAS)

@@ -102,13 +102,14 @@ def check_validation(parser: ConfigParser) -> None:
     """Check that a run validates at all: only a validation gives it weights to keep.
 
     Raises:
-        InputError: ``val_interval`` is larger than ``max_epochs``.
+        InputError: ``val_interval`` is larger than the number of epochs, with a discriminator and without.
     """
     content = parser.get()
     if {"val_interval", "max_epochs"} <= content.keys():
-        interval, epochs = (parser.get_parsed_content(key) for key in ("val_interval", "max_epochs"))
+        keys = [key for key in ("max_epochs", "adversarial_epochs") if key in content]
+        interval, epochs = parser.get_parsed_content("val_interval"), sum(map(parser.get_parsed_content, keys))
         if interval > epochs:
-            raise InputError(f"val_interval: expected at most max_epochs {epochs}, found {interval}")
+            raise InputError(f"val_interval: expected at most {' + '.join(keys)} {epochs}, found {interval}")
 
 
 def check_enlargement(parser: ConfigParser) -> None:

@@ -14,7 +14,7 @@ from monai.transforms import MapTransform
 
 from shared.data.brats_cache import cache_cases, cached_case
 from shared.data.brats_files import CLASSES, MODALITIES, find_cases
-from shared.data.splits import SECTIONS, check_choice, split_groups
+from shared.data.splits import SECTIONS, check_choice, split_groups, taken_evenly
 from shared.errors import InputError
 from shared.images.scaling import IntensityScaling, scaled
 
@@ -33,6 +33,7 @@ def datalist(
     crop_size: int | None = 96,
     minimum_content: float = 0.1,
     cache_dir: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """List the axial slices of one section that show enough of the head; its volumes are decoded if they never were.
@@ -50,6 +51,7 @@ def datalist(
         minimum_content: least share, in [0, 1], of that square whose stored values are not 0. Ours: the paper takes
             slices from the middle and does not say which.
         cache_dir: folder for the decoded slices; None for the user's cache.
+        limit: largest number of slices, taken evenly from those of all cases; None for all.
         seed: of the split.
 
     Returns:
@@ -81,7 +83,8 @@ def datalist(
             f"brats: none of the slices of {len(chosen)} {section} case(s) in '{dataset_dir}' has the minimum_content "
             f"{minimum_content:g} in the crop_size {crop_size}"
         )
-    logger.info(f"{section}: {len(items)} slices of {len(chosen)} cases")
+    items = taken_evenly(items, limit)
+    logger.info(f"{section}: {len(items)} slices of {len({item['group'] for item in items})} cases")
     return items
 
 

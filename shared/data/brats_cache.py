@@ -7,7 +7,8 @@ but beside the arrays what each rule of scaling found for the volume: so every r
 
 A case of 240×240×155 voxels in 16 bits takes about 11 MB (the brain of a template on that grid; whole arrays 27 MB).
 The folder's name depends on paths, sizes and times of change of the case's files: others are decoded anew. Nothing is
-ever removed; a person may delete the cache at any time when no run uses it.
+ever removed; a person may delete the cache at any time when no run uses it. In a cache that others filled and that is
+read-only, what a new rule or crop finds is found anew by each process.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from shared.images.scaling import IntensityScaling
 logger = logging.getLogger("shared.data")
 
 VERSION = 1
-"""Of what the folder of a case holds; part of the cache's name."""
+"""Of what the folder of a case holds, which is also what a rule of scaling finds; part of the cache's name."""
 
 _IMAGE, _MASK, _FACTS = "image.npy", "mask.npy", "facts.json"
 
@@ -207,9 +208,13 @@ class CachedCase:
     def _remembered(self, name: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What is found once for a case and then read from a file in its folder."""
         path = self._folder / f"{name}.json"
-        if not path.is_file():
-            write_atomically(path, json.dumps(find()).encode())
-        return read_json(path, "what was found for a case")
+        if path.is_file():
+            return read_json(path, "what was found for a case")
+        found = find()
+        # Without it, a full disk or the folder of another person costs time and no run.
+        with contextlib.suppress(InputError):
+            write_atomically(path, json.dumps(found).encode())
+        return found
 
     def _slice(self, name: str, place: int, crop_size: int | None) -> NDArray[Any]:
         if not 0 <= place < self.shape[0]:

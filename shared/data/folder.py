@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from shared.data.folder_classes import class_names_of, read_classes
 from shared.data.folder_files import image_files
@@ -16,7 +16,7 @@ from shared.data.image_sizes import exif_orientation, why_turned
 from shared.data.mask_values import ValueUse, doubt_about, mask_values
 from shared.data.shared_ranges import SharedRange, shared_ranges
 from shared.data.slices import ImageContent, check_plane, image_content, mask_content
-from shared.data.splits import SECTIONS, check_choice, select_section
+from shared.data.splits import SECTIONS, check_choice, select_section, taken_evenly
 from shared.errors import InputError
 from shared.images.left_out import LeftOut
 from shared.images.scaling import IntensityScaling
@@ -29,6 +29,7 @@ MIN_SIDE = 16
 MIN_GROUPS = 3
 
 PathLike = str | os.PathLike[str]
+Masks = PathLike | Literal[False] | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class FolderContents:
 
 def survey(
     dataset_dir: PathLike,
-    masks: PathLike | None = None,
+    masks: Masks = None,
     classes: PathLike | None = None,
     plane: str = "axial",
     scaling: IntensityScaling | None = None,
@@ -101,7 +102,7 @@ def survey(
 
     Args:
         dataset_dir: the folder.
-        masks: folder of masks.
+        masks: folder of masks; False passes over any that there is.
         classes: comma-separated file.
         plane: in which volumes are cut.
         scaling: rule that maps stored intensities to [0, 1]; None for the default rule.
@@ -135,20 +136,21 @@ def survey(
 
 def _survey(
     dataset_dir: PathLike,
-    masks: PathLike | None,
+    masks: Masks,
     classes: PathLike | None,
     plane: str,
     scaling: IntensityScaling | None = None,
 ) -> tuple[FolderContents, dict[int, ValueUse]]:
     """What :func:`survey` returns, and where the values of the masks occur; nothing is logged."""
     check_plane(plane)
-    root, masks, table = _places(dataset_dir, masks, classes)
+    root, mask_folder, table = _places(dataset_dir, None if masks is False else masks, classes)
     left_out = {"dataset_dir": LeftOut(), "masks": LeftOut()}
-    used = {path for path in (masks, table) if path is not None}
+    used = {path for path in (mask_folder, table) if path is not None}
     images = image_files(root, used, "dataset_dir", left_out["dataset_dir"])
-    labels = {} if masks is None else image_files(masks, set(), "masks", left_out["masks"])
-    if masks is not None:
-        require_all(images, labels, "mask", masks)
+    labels = {}
+    if mask_folder is not None and masks is not False:
+        labels = image_files(mask_folder, set(), "masks", left_out["masks"])
+        require_all(images, labels, "mask", mask_folder)
         stray = [path for name, path in labels.items() if name not in images]
         if stray:
             raise InputError(f"masks: {len(stray)} mask(s) without image in '{root}', first '{stray[0]}'")
@@ -172,7 +174,7 @@ def _survey(
 def datalist(
     dataset_dir: PathLike,
     section: str,
-    masks: PathLike | None = None,
+    masks: Masks = None,
     classes: PathLike | None = None,
     plane: str = "axial",
     limit: int | None = None,
@@ -186,7 +188,7 @@ def datalist(
     Args:
         dataset_dir: see :func:`survey`, as ``masks``, ``classes`` and ``plane``.
         section: "training", "validation" or "test".
-        masks: folder of masks.
+        masks: folder of masks, or False for none.
         classes: table of classes and groups.
         plane: in which volumes are cut.
         limit: largest number of items, taken evenly from all; None for all.
@@ -204,8 +206,7 @@ def datalist(
     contents, _ = _survey(dataset_dir, masks, classes, plane)
     items = [item for reference in contents.references for item in _items(reference)]
     selected = select_section(items, section, test_fraction, seed=seed)
-    if limit is not None and limit < len(selected):
-        selected = [selected[place * len(selected) // limit] for place in range(limit)]
+    selected = taken_evenly(selected, limit)
     groups = len({item["group"] for item in selected})
     logger.info(f"{section}: {len(selected)} images of {groups} groups")
     return selected

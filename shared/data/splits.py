@@ -59,6 +59,13 @@ def in_hash_order(groups: Iterable[str], seed: int = 0) -> list[str]:
     return sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
 
 
+def taken_evenly(items: Sequence[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
+    """Return at most ``limit`` items, spread evenly over all of them from the first on; None for all."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[place * len(items) // limit] for place in range(limit)]
+
+
 def _portion(count: int, fraction: float) -> int:
     return max(1, round(count * fraction)) if fraction > 0 else 0
 

@@ -52,8 +52,8 @@ class AdversarialHandler(CompanionHandler):
     *Gradient accumulation.* D learns from the trainer's ``accumulation_steps`` iterations together, and is the same one
     in all of them. The loss sees each by itself: means in it are those of a micro-batch.
 
-    *Data-parallel training.* dL_D/dphi and D's batch-norm statistics are averaged and made equal over ranks here, so D
-    must not be wrapped in DistributedDataParallel.
+    *Data-parallel training.* dL_D/dphi is averaged over ranks here, so D must not be wrapped in
+    DistributedDataParallel. Its batch norm sees the images of one rank alone; all ranks keep the statistics of rank 0.
 
     *Mixed precision.* D has a loss scale of its own, so that an overflow of its gradients skips its step alone. An
     overflow of G's, which the trainer's scale is for, skips both.

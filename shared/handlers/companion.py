@@ -100,7 +100,7 @@ class Companion:
         return scaled(gradients, self._divided(self.share))
 
     def finish(self) -> Tensor:
-        """Close the window: average dL/dphi and the network's statistics over ranks.
+        """Close the window: average dL/dphi over ranks; all of them get the network's statistics of rank 0.
 
         Returns:
             Whether dL/dphi is finite, a boolean tensor without dimensions.

@@ -103,5 +103,6 @@ def _with_encoder(tasks: Sequence[RecognitionTask]) -> RecognitionTask:
             return task
     raise InputError(
         "perceptual: 'recognition' needs a segmentation network with an encoder (MONAI's FlexibleUNet), found "
-        f"recognition tasks {[task.name for task in tasks]}; let auxiliary be 'segmentation', or perceptual 'none'"
+        f"recognition tasks {[task.name for task in tasks]}; expected auxiliary 'segmentation', where there is "
+        "that key, or perceptual 'vgg19' or 'none'"
     )

@@ -197,3 +197,9 @@ def test_a_run_validates_at_least_once():
     check_validation(ConfigParser({"max_epochs": 2}))
     with pytest.raises(InputError, match="^val_interval: expected at most max_epochs 3, found 4$"):
         check_validation(ConfigParser({"val_interval": 4, "max_epochs": "$1 + 2"}))
+
+
+def test_epochs_with_a_discriminator_validate_too():
+    check_validation(ConfigParser({"val_interval": 5, "max_epochs": 1, "adversarial_epochs": 4}))
+    with pytest.raises(InputError, match=r"expected at most max_epochs \+ adversarial_epochs 4, found 5$"):
+        check_validation(ConfigParser({"val_interval": 5, "max_epochs": 1, "adversarial_epochs": 3}))

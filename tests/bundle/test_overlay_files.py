@@ -50,6 +50,7 @@ def content(bundle: Path) -> dict:
 
 
 WITH_NOISE = [bundle for bundle in BUNDLES if "noise" in content(bundle)]
+WITH_RECOGNITION = [bundle for bundle in BUNDLES if "recognition" in content(bundle)]
 DENOISING = [bundle for bundle in WITH_NOISE if content(bundle)["degradations"] == ["@noise"]]
 
 
@@ -207,7 +208,7 @@ def test_users_own_torchjd_aggregator():
     assert repr(parser.get_parsed_content("gradprom").rule) == "JacobianRule(GradVac(beta=0.1, eps=1e-08))"
 
 
-@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("bundle", WITH_RECOGNITION, ids=lambda path: path.name)
 def test_recognition_alone_replaces_the_loading_of_an_enhancement_network(bundle):
     test = content(bundle)["test"]
     assert list(test["weights"]["files"]) == ["model.pt", "recognition.pt"]

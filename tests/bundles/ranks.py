@@ -43,7 +43,8 @@ def run(files: list[str], overrides: dict[str, Any], stages: list[str]) -> dict[
         trainer.add_event_handler(Events.COMPLETED, lambda: note(stage))
 
     def note(stage: str) -> None:
-        report["weights"][stage] = [digest(content(name)) for name in ("network", "recognition")]
+        networks = [name for name in ("network", "recognition", "discriminator_def") if name in workflow.parser]
+        report["weights"][stage] = [digest(content(name)) for name in networks]
 
     for stage in stages:
         watch(stage)

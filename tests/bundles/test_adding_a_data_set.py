@@ -43,7 +43,7 @@ def repository(tmp_path_factory) -> Path:
     insert(phantoms, "PHANTOMS: dict[str, Phantom] = {",
            blocks.pop("a line of PHANTOMS in shared/data/phantoms/__init__.py"))
     text = phantoms.read_text(encoding="utf-8")
-    phantoms.write_text(text.replace("import camus,", "import camus, cells,"), encoding="utf-8")
+    phantoms.write_text(text.replace(" camus,", " camus, cells,", 1), encoding="utf-8")
     (copy / "commands.sh").write_text(f"set -e\n{blocks.pop('commands')}", encoding="utf-8")
     for name, block in blocks.items():
         path = copy / name

@@ -34,23 +34,32 @@ NOTICES = [
 LOG = [
     r"^\d\d:\d\d:\d\d WARNING using PHANTOM data for '\w+' \(synthetic, no result\): ",
     r"^\d\d:\d\d:\d\d INFO [a-z]+ epoch (\d+)/(\d+)  loss [\d.e-]+  (\S.*  )?\d+\.\d s$",
-    r"^\d\d:\d\d:\d\d INFO (training|validation|test): \d+ images of \d+ groups$",
+    r"^\d\d:\d\d:\d\d INFO [a-z]+ step \d+/\d+  loss [\d.e-]+  (\S.*  )?about \d+ s left$",
+    r"^\d\d:\d\d:\d\d INFO (training|validation|test): \d+ (images of \d+ groups|slices of \d+ cases)$",
+    r"^\d\d:\d\d:\d\d INFO brats: decoding \d+ case\(s\), once, into '.*'$",
+    r"^brats: \d+ of \d+ cases decoded$",
+    r"^\d\d:\d\d:\d\d INFO BM3D is left out of the report: the package bm3d is not installed ",
     r"^\d\d:\d\d:\d\d INFO \d+ of \d+ bits: \S+ uint\d+, \d+ file\(s\)$",
     r"^\d\d:\d\d:\d\d INFO masks: values [\d, ]+ are classes [\d, ]+$",
 ]
 """What a run on phantom data may log until it is tested; a warning of any other kind is a fault."""
 CLOSING = r"^\d\d:\d\d:\d\d INFO Test set: (\d+) images of (\d+) groups$"
 NUMBER = r"[+-]?\d+\.\d+(e[+-]?\d+)?|nan|inf"
-"""A cell of the tables that close a run."""
+"""A cell of the tables that close a run, but for the number of images of a group."""
+ROW = r"[a-z]|(NLM|BM3D)\b"
+"""How a row of these tables begins, but for those of groups, whose names are the data set's."""
+
+
+def content(bundle: Path, name: str) -> dict[str, Any]:
+    return json.loads((bundle / "configs" / f"{name}.json").read_text())
+
+
+WITH_RECOGNITION = [path for path in BUNDLES if "recognition_def" in content(path, "train")]
 
 
 @pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
 def bundle(request) -> Path:
     return request.param
-
-
-def content(bundle: Path, name: str) -> dict[str, Any]:
-    return json.loads((bundle / "configs" / f"{name}.json").read_text())
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -72,8 +81,12 @@ def components(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_there_are_bundles():
-    data = ("isic", "covid_ct", "lizard", "camus", "mni152", "folder")
-    assert {f"gradprom_{name}" for name in data} <= {path.name for path in BUNDLES}
+    methods = {
+        "gradprom": ("isic", "covid_ct", "lizard", "camus", "mni152", "folder"),
+        "rirgan": ("mni152", "brats", "folder"),
+    }
+    names = {f"{method}_{data}" for method, sets in methods.items() for data in sets}
+    assert names <= {path.name for path in BUNDLES}
 
 
 def test_has_all_files(bundle):
@@ -82,7 +95,7 @@ def test_has_all_files(bundle):
 
 def test_head_is_short(bundle):
     settings = [key for key, value in content(bundle, "train").items() if not isinstance(value, dict | list)]
-    assert len([key for key in settings if key not in ("run", "network", "is_not_rank0")]) <= 25
+    assert len([key for key in settings if key not in ("run", "network", "test_noise", "is_not_rank0")]) <= 25
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
@@ -112,6 +125,7 @@ def test_bundle_names_itself(bundle):
     assert content(bundle, "train")["bundle_root"]["name"] == bundle.name
 
 
+@pytest.mark.parametrize("bundle", WITH_RECOGNITION, ids=lambda path: path.name)
 def test_evaluation_takes_the_recognition_network_that_was_trained(bundle, tmp_path):
     """Whatever the data it is tested on would choose, phantom or real."""
     parser = ConfigParser({**content(bundle, "train"), **content(bundle, "evaluate"), "ckpt_dir": str(tmp_path)})
@@ -135,8 +149,8 @@ def test_phantom_and_profile_tables_tell_the_truth(bundle, tmp_path):
             assert str("all" if found is None else found) == value, (key, column)
 
 
-def check_terminal(output: str) -> None:
-    """MONAI's notices, the log, the line that says what was tested, its tables, and where the results lie."""
+def check_terminal(output: str, report: dict[str, Any]) -> None:
+    """MONAI's notices, the log, the line that says what was tested, the report's tables, and where its files lie."""
     lines = [line for line in output.splitlines() if line.strip()]
     closing = next(number for number, line in enumerate(lines) if re.match(CLOSING, line))
     assert [line for line in lines[:closing] if not any(re.search(known, line) for known in (*NOTICES, *LOG))] == []
@@ -146,14 +160,21 @@ def check_terminal(output: str) -> None:
     assert {Path(path).name for path in last.removeprefix("Written: ").split(", ")} == {
         "per_image.csv", "summary.json", "panel.png"
     }
-    assert tables[0].split()[:3] == ["PSNR", "[dB]", "SSIM"]
-    heads = [line for line in tables if line.startswith("   ")]
-    assert len(heads) <= 2
-    for row in (line for line in tables if line not in heads):
-        name, *cells = re.split(r"\s{2,}", row)
-        assert name[0].islower(), row
-        assert cells, row
-        assert all(re.fullmatch(NUMBER, cell) for cell in cells), row
+    heads = [re.split(r"\s{2,}", line.strip()) for line in tables if line.startswith("   ")]
+    assert heads[0][:2] == ["PSNR [dB]", "SSIM"]
+    others = {"mean": report.get("stability"), "images": report.get("by_group"), "degraded": report.get("tasks")}
+    assert [head[0] for head in heads[1:]] == [first for first, is_told in others.items() if is_told]
+    for line in tables:
+        if line.startswith("   "):
+            head = line.split()[0]
+            continue
+        name, *cells = re.split(r"\s{2,}", line)
+        if head == "images":
+            assert cells.pop(0).isdecimal(), line
+        else:
+            assert re.match(ROW, name), line
+        assert cells, line
+        assert all(re.fullmatch(NUMBER, cell) for cell in cells), line
 
 
 @pytest.mark.slow
@@ -164,10 +185,14 @@ def check_terminal(output: str) -> None:
 def test_whole_path(bundle, tmp_path, strategy):
     """Train, evaluate elsewhere, enhance, without noise on the terminal; the first bundle as a person does it."""
     go = succeed if (bundle, strategy) == (BUNDLES[0], "gradprom") else succeed_here
-    check_terminal(go(arguments(bundle, tmp_path, "train.json", SMOKE, strategy=strategy)))
-    for file in ("models/model.pt", "models/recognition.pt", "models/provenance.json", "models/checkpoint.pt",
-                 "eval/per_image.csv", "eval/summary.json", "eval/panel.png", "eval/config.json"):
-        assert (tmp_path / file).is_file(), file
+    train = content(bundle, "train")
+    stages = {key: value for key, value in {"strategy": strategy, "adversarial_epochs": 1}.items() if key in train}
+    check_terminal(go(arguments(bundle, tmp_path, "train.json", SMOKE, **stages)), train["test"]["handlers"][1])
+    beside = {{"strategy": "recognition.pt", "adversarial_epochs": "discriminator.pt"}[key] for key in stages}
+    written = {path.name for path in (tmp_path / "models").iterdir()}
+    assert written == {"model.pt", "provenance.json", "checkpoint.pt"} | beside
+    for file in ("per_image.csv", "summary.json", "panel.png", "config.json"):
+        assert (tmp_path / "eval" / file).is_file(), file
     parser = ConfigParser(content(bundle, "inference"))
     parser["ckpt_path"] = str(tmp_path / "models" / "model.pt")
     network = parser.get_parsed_content("network_def")
@@ -182,6 +207,7 @@ def test_whole_path(bundle, tmp_path, strategy):
     go(words)
     evaluated = json.loads((tmp_path / "again" / "summary.json").read_text())
     assert evaluated["image_quality"] == trained["image_quality"]
+    assert evaluated["recognition"] == trained["recognition"]
     with open(tmp_path / "again" / "per_image.csv", newline="") as file:
         row = next(csv.DictReader(file))
     assert {"id", "group", "psnr_degraded", "psnr_enhanced", "ssim_degraded", "ssim_enhanced"} <= row.keys()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
@@ -14,6 +15,8 @@ from PIL import Image
 from shared.data import dataset_dir
 from shared.errors import InputError, root_cause
 from tests.bundles.commands import ROOT, SMOKE, TINY, arguments, call, run
+from tests.data.brats_folders import write_brats
+from tests.networks.vgg19_file import VGG16, saved, torchvision_vgg
 
 BUNDLE = ROOT / "bundles" / "gradprom_isic"
 TASK1 = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
@@ -99,6 +102,24 @@ def real_weights(root: Path) -> dict:
     return {"ckpt_dir": models}
 
 
+def another_vgg(root: Path) -> dict:
+    root.mkdir(parents=True)
+    file = saved(torchvision_vgg(VGG16), root)
+    return {"perceptual": "vgg19", "train#loss#terms#perceptual#vgg19_weights": file}
+
+
+def case_without_contrast_agent(root: Path) -> dict:
+    (write_brats(root) / "BraTS20_Training_003" / "BraTS20_Training_003_t1ce.nii.gz").unlink()
+    return {"dataset_dir": root}
+
+
+def tiny_images(root: Path) -> dict:
+    root.mkdir(parents=True)
+    for number in range(5):
+        Image.fromarray(np.arange(9, dtype=np.uint8).reshape(3, 3) + number).save(root / f"{number}.png")
+    return {"dataset_dir": root}
+
+
 @dataclass
 class Fault:
     """What is passed (directly, or made by ``make`` in a folder of its own), and what the last line must hold."""
@@ -107,6 +128,11 @@ class Fault:
     overrides: dict = field(default_factory=dict)
     make: Callable[[Path], dict] | None = None
     run_id: str = "training"
+    bundle: str = "gradprom_isic"
+
+
+def rirgan(data: str, words: list[str], make: Callable[[Path], dict] | None = None, **overrides: object) -> Fault:
+    return Fault(words, overrides, make, bundle=f"rirgan_{data}")
 
 
 FAULTS = {
@@ -131,6 +157,17 @@ FAULTS = {
     "non-finite loss": Fault(["loss", "iteration", "images ISIC_"], {"learning_rate": 1e30}),
     "real weights in the way": Fault(["model.pt", "phantom", "--ckpt_dir"], make=real_weights),
     "nothing trained yet": Fault(["model.pt", "run training --config_file"], run_id="evaluating"),
+    "VGG19 without its file": rirgan("mni152", ["vgg19_weights", "found no file", "torchvision"], perceptual="vgg19"),
+    "file of another VGG": rirgan("mni152", ["vgg19.pth", "another network"], another_vgg),
+    "nothing that recognises": rirgan("folder", ["perceptual", "that key", "'none'"], perceptual="recognition"),
+    "crop too small for a discriminator": rirgan(
+        "mni152", ["crop_size", "at least 32", "found 28"], crop_size=28, adversarial_epochs=1
+    ),
+    "crop that does not shrink": rirgan("mni152", ["crop_size", "multiple of 4", "found 34"], crop_size=34),
+    "unknown scale": rirgan("mni152", ["scale", "2, 4", "found 3"], scale=3),
+    "noise from high to low": rirgan("mni152", ["sigma", "[low, high]", "[0.1, 0.0]"], sigma="[0.1,0.0]"),
+    "case without T1ce": rirgan("brats", ["BraTS20_Training_003_t1ce.nii.gz"], case_without_contrast_agent),
+    "images too small": rirgan("folder", ["0.png", "3x3", "at least 16x16"], tiny_images),
 }
 
 
@@ -143,7 +180,8 @@ def attempt(name: str, folder: Path) -> tuple[int, str]:
     overrides = fault.overrides | ({} if fault.make is None else fault.make(folder / "input"))
     files = ("train.json", "evaluate.json") if fault.run_id == "evaluating" else ("train.json",)
     act = run if name in PROCESSES else call
-    return act(arguments(BUNDLE, folder, *files, SMOKE, TINY, run_id=fault.run_id, **overrides))
+    bundle = ROOT / "bundles" / fault.bundle
+    return act(arguments(bundle, folder, *files, SMOKE, TINY, run_id=fault.run_id, **overrides))
 
 
 @pytest.mark.slow

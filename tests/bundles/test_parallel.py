@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,22 @@ class Case:
 
     bundle: Path
     overrides: dict[str, Any] = field(default_factory=dict)
-    overlays: list[str] = field(default_factory=list)
+    overlays: list[Path] = field(default_factory=list)
     stages: tuple[str, ...] = ("pretrain", "train")
     crops: int = 5
+
+    @property
+    def networks(self) -> set[str]:
+        """Files of weights that the run writes."""
+        others = {"pretrain": "recognition.pt", "train": "model.pt"}
+        game = {"discriminator.pt"} if "adversarial_epochs" in self.overrides else set()
+        return {others[stage] for stage in self.stages} | game
+
+
+def rirgan(data: str, **more: Any) -> Case:
+    """Two epochs of pixel loss, and one with a discriminator."""
+    overrides = {"crops_per_epoch": 5, "adversarial_epochs": 1}
+    return Case(ROOT / "bundles" / f"rirgan_{data}", overrides | more, [HERE / "small_game.json"])
 
 
 CASES = {bundle.name: Case(bundle) for bundle in BUNDLES} | {
@@ -72,7 +85,12 @@ CASES = {bundle.name: Case(bundle) for bundle in BUNDLES} | {
     "without recognition": Case(FOLDER, {"auxiliary": "none", "crops_per_epoch": 13}, stages=("train",), crops=13),
     "a rule of TorchJD": Case(BUNDLE, {"strategy": "upgrad", "auxiliary": "both"}),
     "a rule with random choices": Case(BUNDLE, {"strategy": "pcgrad", "auxiliary": "both"}),
-    "recognition alone": Case(BUNDLE, overlays=["recognition_alone.json"], stages=("pretrain",)),
+    "rirgan_mni152": rirgan("mni152", strategy="gradprom", perceptual="recognition"),
+    "rirgan_brats": rirgan("brats", strategy="joint"),
+    "rirgan_folder": replace(rirgan("folder"), stages=("train",)),
+    "recognition alone": Case(
+        BUNDLE, overlays=[MULTI_GPU.with_name("recognition_alone.json")], stages=("pretrain",)
+    ),
     "fewer images than ranks": Case(
         BUNDLE, {"validate#dataset#data": "$@validate#datalist[:1]", "test#dataset#data": "$@test#datalist[:1]"}
     ),
@@ -93,10 +111,11 @@ def run_cases(root: Path) -> None:
             (folder / place).mkdir(parents=True)
         if case.stages[-1] == "train":
             torch.save({}, folder / "models" / "model.pt")
-        overlays = [SMOKE, TINY, HERE / "odd.json", *(MULTI_GPU.with_name(n) for n in case.overlays), MULTI_GPU]
+        overlays = [SMOKE, TINY, HERE / "odd.json", *case.overlays, MULTI_GPU]
         files = [case.bundle / "configs" / "train.json", *overlays]
         folders = {"ckpt_dir": str(folder / "models"), "output_dir": str(folder / "eval")}
-        overrides = {**folders, "gradprom#warmup": 0, **case.overrides}
+        warmup = {"gradprom#warmup": 0} if "pretrain" in case.stages else {}
+        overrides = {**folders, **warmup, **case.overrides}
         cases.append({"files": [str(f) for f in files], "overrides": overrides, "stages": case.stages})
     folder = root / "joint, double precision"
     (folder / "eval").mkdir(parents=True)
@@ -116,7 +135,8 @@ def test_two_ranks_share_the_work_and_stay_the_same(both, name):
     assert ranks[0]["weights"].keys() == set(case.stages)
     for stage in case.stages:
         epochs = [rank["drawn"][stage] for rank in ranks]
-        assert len(epochs[0]) == len(epochs[1]) == (1 if stage == "pretrain" else 2)
+        expected = 1 if stage == "pretrain" else 2 + case.overrides.get("adversarial_epochs", 0)
+        assert len(epochs[0]) == len(epochs[1]) == expected
         for first, second in zip(*epochs, strict=True):
             # The share of each rank, less the batch that is not full.
             assert [len(batch) for batch in first] == [2] * (-(-case.crops // 2) // 2)
@@ -130,7 +150,7 @@ def test_two_ranks_share_the_work_and_stay_the_same(both, name):
     with open(folder / "eval" / "per_image.csv", newline="") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
     assert len(ids) == len(set(ids)) == images
-    written = {"recognition.pt", "provenance.json", "checkpoint.pt", *(["model.pt"] if "train" in case.stages else [])}
-    assert {path.name for path in (folder / "models").iterdir() if path.is_file()} == written
+    written = {path.name for path in (folder / "models").iterdir() if path.is_file()}
+    assert written == {"provenance.json", "checkpoint.pt", *case.networks}
     if "train" in case.stages:
         assert [path.name for path in (folder / "models" / "earlier-1").iterdir()] == ["model.pt"]

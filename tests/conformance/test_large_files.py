@@ -17,6 +17,7 @@ LARGE = {
     "scripts/weights/more.bin": True,
     "models/model.pt": True,
     "models/recognition.pt": False,
+    "models/discriminator.pt": False,
     "eval/enhanced/scan.nii.gz": False,
 }
 """Files, and whether the bundle is made of them: the others are what runs leave."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from shared import InputError
 from shared.bundle.manifest import Manifest
@@ -23,21 +24,23 @@ from tests.conformance.conftest import Copy
 
 FORMAT = "network_data_format"
 CHECKED = [check for check in CHECKS if check.name in ("metadata", "weights", "format", "in/out", "inference")]
-NAMES = {"gradprom_lizard": {"scale": 2}, "gradprom_folder": {"channels": 3}}
+NAMES = {"gradprom_lizard": {"scale": 2}, "gradprom_folder": {"channels": 3}, "rirgan_mni152": {"scale": 2}}
 """Bundles, and how they were trained: neither is what their metadata say."""
 
 
 def trained(copy: Copy, **settings: int) -> Copy:
     """Give a copy weights as training with other settings than usual leaves them, of a smaller network."""
     copy.change("inference", lambda content: content["network_def"].update(num_blocks=1, features=8))
-    channels, scale = settings.get("channels", 3), settings.get("scale", 1)
-    norm = json.loads((copy.folder / "configs" / "inference.json").read_text())["network_def"]["norm"]
+    models = copy.folder / "models"
+    models.mkdir()
+    write_json(describe("lizard", False, 0, "cpu", **settings), models / "provenance.json")
+    parser = ConfigParser(json.loads((copy.folder / "configs" / "inference.json").read_text()))
+    parser["ckpt_path"] = str(models / "model.pt")
     torch.manual_seed(0)
-    network = SRResNet(channels, channels, 1, 8, scale, norm)
-    torch.nn.init.normal_(network.tail.weight, 0, 0.02)  # else it would be the identity
-    (copy.folder / "models").mkdir()
-    weights.save(network.state_dict(), copy.folder / "models" / "model.pt")
-    write_json(describe("lizard", False, 0, "cpu", **settings), copy.folder / "models" / "provenance.json")
+    network = parser.get_parsed_content("network_def")
+    if isinstance(network, SRResNet):
+        torch.nn.init.normal_(network.tail.weight, 0, 0.02)  # else it would be the identity
+    weights.save(network.state_dict(), models / "model.pt")
     return copy
 
 

@@ -171,6 +171,19 @@ def test_parts_are_of_patients_and_the_same_each_time(tmp_path: Path) -> None:
     assert parts[2] != {item["group"] for item in datalist(root, "test", crop_size=CROP, seed=1)}
 
 
+@pytest.mark.parametrize("limit", [1, 4, 7, 17, 18, 19])
+def test_a_limit_takes_slices_evenly_from_all_cases(tmp_path: Path, limit: int) -> None:
+    """Of 3 cases of 6 slices: the distance between two that are taken differs by one at most."""
+    root = write_brats(tmp_path / "data")
+    whole = [item["id"] for item in datalist(root, "training", crop_size=CROP)]
+    places = [whole.index(item["id"]) for item in datalist(root, "training", crop_size=CROP, limit=limit)]
+    assert len(whole) == 18
+    assert len(places) == min(limit, 18)
+    steps = np.diff([*places, places[0] + 18])
+    assert steps.min() >= 1
+    assert steps.max() - steps.min() <= 1
+
+
 def test_cases_without_labels_are_left_out_where_others_have_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

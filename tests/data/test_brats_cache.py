@@ -186,6 +186,28 @@ def test_a_cache_that_cannot_be_made_and_one_that_was_changed(root: Path, tmp_pa
         LoadBraTSSliced()(item)
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_cache_that_others_filled_may_be_read_only(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    items = datalist(root, "test", crop_size=CROP, cache_dir=tmp_path / "theirs")
+    load = LoadBraTSSliced(scaling=IntensityScaling("percentile", 5, 95))
+    in_the_own = datalist(root, "test", crop_size=CROP)[1]
+    expected = datalist(root, "test", crop_size=12), load(in_the_own)
+    files = sorted((tmp_path / "theirs").rglob("*"))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    for name in ("write_bytes", "write_text", "mkdir"):
+        monkeypatch.setattr(Path, name, refuse)
+    brats_cache.cached_case.cache_clear()
+    found = datalist(root, "test", crop_size=12, cache_dir=tmp_path / "theirs")
+    assert [item["id"] for item in found] == [item["id"] for item in expected[0]]
+    assert torch.equal(load(items[1])["label"], expected[1]["label"])
+    assert sorted((tmp_path / "theirs").rglob("*")) == files
+
+
 def test_a_waiting_person_is_told(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr(console, "PLAIN_SECONDS", -1.0)
     datalist(root, "training", crop_size=CROP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.data.folder import survey
+from shared.data.folder import datalist, survey
+from shared.data.splits import SECTIONS
 from shared.enhance.report import OK, Report, Row
 from shared.errors import InputError
 
@@ -90,3 +92,17 @@ def test_nothing_but_other_files(tmp_path: Path) -> None:
     label_map(tmp_path / "data" / "a.nii")
     with pytest.raises(InputError, match=r"no image found in the folder .*, expected PNG.*; left out: 1 label map"):
         survey(tmp_path / "data")
+
+
+def test_masks_that_play_no_part_are_neither_read_nor_taken_for_images(clean: Path) -> None:
+    for mask in sorted((clean / "masks").iterdir())[:2]:
+        mask.write_bytes(b"damaged")
+    contents = survey(clean, masks=False)
+    assert contents.mask_values == ()
+    items = [item for section in SECTIONS for item in datalist(clean, section, masks=False)]
+    assert sorted(item["id"] for item in items) == [f"scan{n}" for n in range(10)]
+    assert not any("mask" in item for item in items)
+    shutil.copytree(clean / "images", clean, dirs_exist_ok=True)
+    shutil.rmtree(clean / "images")
+    assert survey(clean, masks=False).references[0].path == str(clean / "scan0.png")
+    assert len(survey(clean, masks=False).references) == 10

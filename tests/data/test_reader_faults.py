@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.data import camus, covid_ct, folder, isic, lizard
+from shared.data import brats, camus, covid_ct, folder, isic, lizard
 from shared.data.loading import LoadUnitImaged
 from shared.data.slices import LoadSliced
 from shared.errors import InputError
+from tests.data.brats_folders import write_brats
 from tests.data.camus_folders import make_camus  # noqa: F401
 from tests.data.covid_ct_folders import phantom as covid_ct_phantom
 from tests.data.lizard_folders import make_lizard  # noqa: F401
@@ -45,7 +46,7 @@ class ReaderCase:
 
     make: str
     datalist: Callable[[Path, str], list[dict[str, Any]]]
-    load: LoadUnitImaged | LoadSliced
+    load: LoadUnitImaged | LoadSliced | brats.LoadBraTSSliced
     images: str
     faults: Mapping[str, tuple[Damage, list[str]]]
 
@@ -107,6 +108,11 @@ def make_folder(tmp_path: Path) -> Callable[[], Path]:
     return make
 
 
+@pytest.fixture
+def make_brats(tmp_path: Path) -> Callable[[], Path]:
+    return lambda: write_brats(tmp_path / "brats")
+
+
 READERS = {
     "isic, diagnosis": ReaderCase(
         make="make_isic",
@@ -136,6 +142,18 @@ READERS = {
             "missing label": (
                 unlink("ISIC2018_Task1_Training_GroundTruth/ISIC_0000007_segmentation.png"),
                 ["ISIC2018_Task1_Training_GroundTruth", "ISIC_0000007"],
+            ),
+        },
+    ),
+    "brats": ReaderCase(
+        make="make_brats",
+        datalist=lambda root, section: brats.datalist(root, section, crop_size=None, cache_dir=root.parent / "cache"),
+        load=brats.LoadBraTSSliced(),
+        images="*/*_t1ce.nii.gz",
+        faults={
+            # The clean image; a case without tumour labels is left out.
+            "missing label": (
+                unlink("BraTS20_Training_003/BraTS20_Training_003_t1ce.nii.gz"), ["BraTS20_Training_003_t1ce.nii.gz"]
             ),
         },
     ),
@@ -225,7 +243,7 @@ def fault_of(case: ReaderCase, fault: str) -> tuple[Damage, str, list[str]]:
 
 
 def cases() -> list[tuple[str, str]]:
-    """Every reader with every fault; what ISIC's segmentation has no table for is left out."""
+    """Every reader with every fault, but for tables that it does not read."""
     every = [(name, fault) for name in READERS for fault in FAULTS]
     return [pair for pair in every if "table" not in pair[1] or pair[1] in READERS[pair[0]].faults]
 

@@ -50,12 +50,13 @@ def test_formats(scans: Path, tmp_path: Path, enhance: Callable[..., int], outpu
     assert len(content(tmp_path / "run")) >= 6
 
 
+@pytest.mark.parametrize("bundle", ["gradprom_lizard", "rirgan_mni152"])
 def test_super_resolution(
-    scans: Path, tmp_path: Path, enhance: Callable[..., int], weights_for: Callable[[str], str]
+    scans: Path, tmp_path: Path, enhance: Callable[..., int], weights_for: Callable[[str], str], bundle: str
 ) -> None:
-    weights = weights_for("gradprom_lizard")
-    assert enhance(scans, "--ckpt", weights, bundle="gradprom_lizard") == 0
-    run_bundle("gradprom_lizard", scans, tmp_path / "run", ckpt_path=weights)
+    weights = weights_for(bundle)
+    assert enhance(scans, "--ckpt", weights, bundle=bundle) == 0
+    run_bundle(bundle, scans, tmp_path / "run", ckpt_path=weights)
     assert content(tmp_path / "clean") == content(tmp_path / "run")
 
 

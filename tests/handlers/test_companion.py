@@ -113,6 +113,7 @@ def test_scale_is_taken_off_each_gradient_once():
 
 def test_state_of_another_companion_is_refused():
     game = Game(dtype=torch.float32)
+    game.train(batches(1, dtype=torch.float32), [game.adversarial])
     state = game.adversarial.state_dict()
     state["statistics"]["totals"]["critic"] = state["statistics"]["totals"].pop("adversarial")
     with pytest.raises(KeyError, match="'adversarial'"):

@@ -2,8 +2,8 @@
 
 import csv
 import logging
-import re
 import math
+import re
 
 import numpy as np
 import pytest

@@ -144,6 +144,14 @@ def test_recognition_networks_come_along_when_asked_for(bundle):
     assert contents(bundle, Options(recognition=True))[1]["models/recognition.pt"] == b"recognition"
 
 
+def test_a_discriminator_and_checkpoints_stay_behind(bundle):
+    for name in ("discriminator.pt", "checkpoint.pt", "earlier-1/model.pt"):
+        (bundle / "models" / name).parent.mkdir(exist_ok=True)
+        (bundle / "models" / name).write_bytes(b"what training needs")
+    found = [path for path in contents(bundle, Options())[1] if path.startswith("models/")]
+    assert found == ["models/model.pt", "models/provenance.json"]
+
+
 def test_phantom_weights_are_refused(bundle):
     origin(bundle, phantom=True)
     with pytest.raises(InputError, match=r"model\.pt: found .* phantom data, expected weights trained on real data"):

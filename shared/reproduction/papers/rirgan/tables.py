@@ -38,12 +38,16 @@ QUALITY = {name: tuple(f"{name.lower()}{figure}" for figure in FIGURES) for name
 LEVELS = (0.0, 0.02, TEST_SIGMA, 0.1)
 
 _LOSS = (
-    "RIRGAN's losses are sums over an image with the paper's weights; no discriminator plays in the first tenth. "
+    "RIRGAN's losses are sums over an image with the paper's weights; no discriminator plays in the first "
+    "tenth of 200k updates. "
     "Without --vgg19_weights nothing has a perceptual loss: of SRResNet's and SRGAN's the mean squared error is left."
 )
 _NOISE = "σ of the Gaussian noise, which the paper does not state: in training 0 to 0.1, in testing 0.05."
 _BASELINES = "SRResNet and SRGAN: 16 blocks with batch norm; RDN: 8 blocks, absolute error alone."
-_STABILITY = "Variance and standard deviation are those of a population, over the test images."
+_STABILITY = (
+    "Variance and standard deviation are those of a population, over the test images. The paper's are 175 slices, "
+    "chosen at random."
+)
 
 
 def tables() -> tuple[Table, ...]:

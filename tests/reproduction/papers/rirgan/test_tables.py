@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from shared import bundle_root, networks
+from shared.bundle.configuration import check_discriminator, check_enlargement, check_settings, check_validation
 from shared.bundle.overlays import OVERLAYS
 from shared.bundle.settings import SETTINGS
 from shared.errors import InputError, root_cause
@@ -157,6 +158,12 @@ def test_updates_and_rates_are_the_papers() -> None:
         assert "lr_scheduler" not in parser["train"], "the rate stays as it is"
 
 
+def test_a_validation_of_real_data_is_short() -> None:
+    """A tenth of the patients of a challenge has thousands of slices, and a run 200 epochs."""
+    for run in (RIRGAN, DNCNN):
+        assert configuration(run).get_parsed_content("validate#datalist#limit") == 200
+
+
 def test_noise_is_in_the_images_that_it_should_be_in() -> None:
     def noise(run: Run) -> list[str]:
         parser = configuration(run)
@@ -189,6 +196,27 @@ def test_profiles_shorten_all_runs_alike() -> None:
         assert len({run.under(profile) for run in RUNS}) == len(RUNS), "different runs stay different"
     for run in RUNS:
         json.dumps(run.under(cpu).overrides)
+
+
+@pytest.mark.parametrize("name", ["full", "cpu", "smoke"])
+def test_no_run_is_refused_under_any_profile(name: str) -> None:
+    """What a bundle checks before it begins: a reproduction of days must not end there."""
+    for run in RUNS:
+        parser = configuration(run.under(profiles()[name]))
+        check_settings(parser)
+        if run.kind == "enhancement":
+            check_validation(parser)
+        check_enlargement(parser)
+        check_discriminator(parser)
+
+
+def test_on_a_cpu_real_data_have_the_sizes_of_the_phantom() -> None:
+    """Its rate above all: nothing bounds the steps of this bundle, and 5e-4 let it diverge."""
+    given = dict(profiles()["cpu"].of_bundle["rirgan_brats"])
+    bundle = configuration(RIRGAN, phantom=True)
+    for key in ("batch_size", "crop_size", "crops_per_epoch", "learning_rate", "num_workers"):
+        assert given.pop(key) == bundle.get_parsed_content(key), key
+    assert given.keys() == {"num_validation", "val_interval", "test#datalist#limit"}
 
 
 @pytest.mark.parametrize("overlay", ["srresnet.json", "rdn.json", "dncnn.json"])
