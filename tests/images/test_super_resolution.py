@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,22 @@ def test_the_bundle_takes_the_scale_of_the_weights(tmp_path: Path, provenance: d
     parser = ConfigParser(ConfigParser.load_config_file(file))
     parser["ckpt_path"] = str(tmp_path / "model.pt")
     assert parser.get_parsed_content("network_def").upscale_factor == expected
+
+
+def test_label_map_goes_onto_the_new_grid_as_the_document_says(
+    tmp_path: Path, enhance: Enhance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each label becomes a block of its own: none is drawn from a neighbour."""
+    document = Path(__file__).parents[2] / "scripts" / "README.md"
+    marked = re.search(r"<!-- tested: tests/images/test_super_resolution.py -->\n```python\n(.*?)```",
+                       document.read_text(encoding="utf-8"), re.DOTALL)
+    assert marked is not None
+    labels = RNG.integers(0, 5, (*ODD, 3)).astype(np.uint8)
+    save_nifti(tmp_path / "scan.nii.gz", RNG.integers(0, 900, labels.shape).astype(np.int16), TILTED)
+    save_nifti(tmp_path / "labels.nii.gz", labels, TILTED)
+    enhance(tmp_path / "scan.nii.gz", tmp_path / "large", network=nn.Upsample(scale_factor=4))
+    monkeypatch.chdir(tmp_path)
+    exec(marked.group(1), {})  # noqa: S102
+    written = nibabel.load(tmp_path / "large" / "labels_enlarged.nii.gz")
+    np.testing.assert_array_equal(np.asarray(written.dataobj), repeated(labels, 4))
+    np.testing.assert_allclose(written.affine, nibabel.load(tmp_path / "large" / "scan.nii.gz").affine, atol=1e-5)
