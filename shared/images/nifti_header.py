@@ -80,7 +80,11 @@ def place_of(header: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
 
 
 def enlarge_space(header: Any, old: tuple[int, ...], new: tuple[int, ...]) -> None:
-    """Let both matrices and the voxel sizes of a header speak of a grid of shape ``new`` over the same space."""
+    """Let a header of a grid of shape ``old`` speak of one of shape ``new`` over the same space.
+
+    Both matrices and the voxel sizes change. When which slice was acquired (``slice_start`` and its like) is taken out
+    where there are more slices now along that axis: it says nothing about them.
+    """
     sform, qform = header.get_sform(), header.get_qform()
     if np.isfinite(sform).all():
         for axis, values in zip("xyz", grown_affine(sform, old, new)[:3], strict=True):
@@ -92,6 +96,10 @@ def enlarge_space(header: Any, old: tuple[int, ...], new: tuple[int, ...]) -> No
     count, sizes = min(3, len(old)), header["pixdim"].copy()
     sizes[1 : count + 1] *= np.array(old[:count]) / np.array(new[:count])
     header["pixdim"] = sizes
+    acquired = header.get_dim_info()[2]
+    if acquired is not None and acquired < count and new[acquired] != old[acquired]:
+        for name in ("slice_start", "slice_end", "slice_code", "slice_duration"):
+            header[name] = 0
 
 
 def grown_affine(affine: NDArray, old: tuple[int, ...], new: tuple[int, ...]) -> NDArray:

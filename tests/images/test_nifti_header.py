@@ -168,3 +168,20 @@ def test_sound_geometry_has_no_note(tmp_path: Path) -> None:
     plane = nibabel.Nifti1Image(noise(7, 5), np.diag([0.3, 0.3, 1, 1]))
     nibabel.save(plane, tmp_path / "plane.nii")
     assert read_picture(str(tmp_path / "plane.nii")).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("plane", "acquired", "are_others"), [("axial", 2, False), ("axial", 0, True), ("sagittal", 2, True)]
+)
+def test_timing_of_slices_goes_where_there_are_more_of_them(
+    tmp_path: Path, enhance: Enhance, plane: str, acquired: int, are_others: bool
+) -> None:
+    timing = {"slice_start": 0, "slice_end": 3, "slice_code": 1, "slice_duration": 0.5}
+    path = write(tmp_path / "a.nii", noise(4, 4, 4), **timing)
+    header = nibabel.Nifti1Header(path.read_bytes()[:348])
+    header.set_dim_info(slice=acquired)
+    path.write_bytes(header.binaryblock + path.read_bytes()[348:])
+    (output,) = enhance(path, tmp_path / "out", network=nn.Upsample(scale_factor=4), plane=plane)
+    found = nibabel.Nifti1Image.from_filename(output).header
+    assert {name: found[name] for name in timing} == (dict.fromkeys(timing, 0) if are_others else timing)
+    assert found.get_dim_info()[2] == acquired

@@ -59,7 +59,7 @@ class SlabEnhancement:
         self._transposed = load.transpose
         self._axis = volume_axis(source.shape, source.affine, load.plane)
         self.along = stored_axis(source.affine, self._axis)
-        size = [min(length, _PROBE) for length in source.shape[:2]]
+        size = [min(length, _PROBE) for axis, length in enumerate(source.shape[:3]) if axis != self.along]
         self.factor = find_factor(network, inferer, source.channels, size, device)
         self.change = ChangeInParts()
         self.empty = 0

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from monai.networks.utils import eval_mode
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from torch import nn
 
 from shared.console import say
 from shared.errors import InputError
+from shared.images.format_table import NIFTI
 from shared.images.formats import check_picture
 from shared.images.gaps import darkest, note_on_gaps
 from shared.images.nifti import to_stored
 from shared.images.nifti_slabs import SlabReader, SlabWriter
 from shared.images.picture import Intensities
 from shared.images.result_files import result_file
+from shared.images.signatures import has_suffix
 from shared.inference.inferer import EnhancementInferer
 from shared.inference.large.part_progress import PartProgress
 from shared.inference.large.result import LargeResult
@@ -29,8 +32,6 @@ from shared.inference.large.slices_on_disk import along_last_axis
 from shared.inference.large.space import require_space
 from shared.inference.large.streamed_statistics import StreamedStatistics
 from shared.inference.transforms import LoadSourced
-
-SUFFIXES = (".nii", ".nii.gz")
 
 
 class LargeVolume:
@@ -69,7 +70,7 @@ class LargeVolume:
         """
         check_picture(str(item["image"]))
         name = Path(str(item["output"])).name
-        if not name.lower().endswith(SUFFIXES):
+        if not has_suffix(name, NIFTI.result_suffixes):
             raise InputError(
                 f"output_format: {item['image']} is a large volume, which can only be written as NIfTI: found {name}, "
                 "expected the format 'same' or 'nifti'"
@@ -91,6 +92,9 @@ class LargeVolume:
                 return self._enhance(source, output)
             except OSError as err:
                 raise InputError(f"{output}: cannot be written: {err.strerror or err}") from err
+            # NIfTI-1 has 16 bits for a length.
+            except HeaderDataError as err:
+                raise InputError(f"{output}: cannot be written: {err}") from err
 
     def _enhance(self, source: SlabReader, output: Path) -> LargeResult:
         picture, shape = source.empty_picture, source.shape
