@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shared.errors import InputError
+from shared.networks.arguments import check_same_channels, check_sizes
 
 UPSCALE_FACTORS = (1, 2, 4)
 UNET_NORMS = {"batch": "batch", "instance": "instance", "none": None}
@@ -40,7 +41,7 @@ class ResidualEnhancement(nn.Module):
 
     def __init__(self, network: nn.Module, divisible_by: int = 1, minimum: int = 1, upscale_factor: int = 1) -> None:
         super().__init__()
-        _check(type(self).__name__, divisible_by=divisible_by, minimum=minimum)
+        check_sizes(type(self).__name__, divisible_by=divisible_by, minimum=minimum)
         if type(upscale_factor) is not int or upscale_factor not in UPSCALE_FACTORS:
             raise InputError(
                 f"{type(self).__name__}: upscale_factor must be one of {UPSCALE_FACTORS}, found {upscale_factor!r}"
@@ -96,8 +97,8 @@ class Restormer(ResidualEnhancement):
         num_refinement_blocks: int = 2,
     ) -> None:
         name = type(self).__name__
-        _check(name, in_channels=in_channels, features=features, num_refinement_blocks=num_refinement_blocks)
-        _check_channels(name, in_channels, out_channels)
+        check_sizes(name, in_channels=in_channels, features=features, num_refinement_blocks=num_refinement_blocks)
+        check_same_channels(name, in_channels, out_channels)
         if not optional_import("einops")[1]:
             raise InputError(f"{name}: found no package einops, which MONAI's Restormer needs; pip install einops")
         blocks = _list(name, "num_blocks", num_blocks)
@@ -152,8 +153,8 @@ class SmallUNet(ResidualEnhancement):
         norm: str = "none",
     ) -> None:
         name = type(self).__name__
-        _check(name, in_channels=in_channels, num_blocks=num_blocks, features=features)
-        _check_channels(name, in_channels, out_channels)
+        check_sizes(name, in_channels=in_channels, num_blocks=num_blocks, features=features)
+        check_same_channels(name, in_channels, out_channels)
         if norm not in UNET_NORMS:
             raise InputError(f"{name}: norm must be one of {tuple(UNET_NORMS)}, found {norm!r}")
         unet = UNet(
@@ -180,7 +181,7 @@ class Enlarge(nn.Module):
 
     def __init__(self, factor: int = 1) -> None:
         super().__init__()
-        _check(type(self).__name__, factor=factor)
+        check_sizes(type(self).__name__, factor=factor)
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -204,25 +205,11 @@ def enlarge_to(images: Tensor, size: Sequence[int]) -> Tensor:
     return functional.interpolate(images, size=tuple(size), mode="bicubic", align_corners=False)
 
 
-def _check(owner: str, **sizes: int) -> None:
-    for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{owner}: {name} must be an integer of at least 1, found {value!r}")
-
-
-def _check_channels(owner: str, in_channels: int, out_channels: int) -> None:
-    if in_channels != out_channels:
-        raise InputError(
-            f"{owner}: out_channels must equal in_channels, because the network adds a correction to its input, found "
-            f"in_channels {in_channels} and out_channels {out_channels}"
-        )
-
-
 def _list(owner: str, name: str, values: Sequence[int]) -> list[int]:
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise InputError(f"{owner}: {name} must be a list of integers, found {values!r}")
     for value in values:
-        _check(owner, **{name: value})
+        check_sizes(owner, **{name: value})
     return list(values)
 
 
